@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 import torch
+from commands import repro
 from PIL import Image
 
 from repro.benchmark import bench as measured
 from repro.benchmark import random_images, roofline
-from repro.benchmark.baseline import Decoded, baseline, folder_batches, train_on
+from repro.benchmark.baseline import Decoded, baseline
 from repro.benchmark.bench import ROUNDS, Speed, _measure, bench, data_of, images_in_recipe
 from repro.benchmark.random_images import FILES, LISTED, random_data
 from repro.benchmark.roofline import matmul_rate
 from repro.benchmark.variants import Queue, Variant, VariantKind, combinations, in_memory_variants
-from repro.cli.app import main
 from repro.cli.bench import _input_speeds
 from repro.counting.count import Subject, count
 from repro.counting.demand import work_of
@@ -44,14 +44,20 @@ def short_peaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(roofline, "COPIED_BYTES", 1 << 22)
 
 
-def test_every_variant_is_measured_with_the_baseline() -> None:
+def test_every_variant_is_measured_with_the_baseline(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each speed is printed after its window."""
     usual, *ours = bench(TINY, Runtime(device="cpu"), 0.01, Path())
-    assert (usual.ratio, usual.name, usual.kind) == (1.0, "baseline, fp32", VariantKind.BASELINE)
+    assert (usual.ratio, usual.kind) == (1.0, VariantKind.BASELINE)
+    assert [each.name for each in (usual, *ours)] == ["baseline, fp32", "repro, fp32", "repro, bf16"]
     for each in (usual, *ours):
         assert 0 < each.slowest <= each.images_per_second <= each.fastest
         assert each.recipe_seconds == pytest.approx(300 * 50_000 / each.images_per_second)
         assert each.peak_bytes is None
         assert (each.kept_bytes is None) == ("bf16" in each.name)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3 * ROUNDS
+    assert re.fullmatch(r"baseline, fp32: \d+ images/s in window 1 of 7", said[0])
+    assert re.fullmatch(r"repro, bf16: \d+ images/s in window 7 of 7", said[-1])
 
 
 @pytest.mark.slow
@@ -114,15 +120,6 @@ def test_work_is_three_times_the_forward_pass() -> None:
     assert work.elements > 3 * 2 * (counts.flops["fvcore"] - counts.flops["macs"]) // 2
 
 
-@pytest.mark.slow
-def test_bench_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([*BENCH, "--format", "json"])
-    assert end.value.code == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in answer["speeds"]] == ["baseline, fp32", "repro, fp32", "repro, bf16"]
-
-
 def speed(kind: VariantKind, rate: float, switches: dict[str, str | bool] | None) -> Speed:
     """Return a speed of so many images per second."""
     precision = str((switches or {}).get("precision", "fp32"))
@@ -150,9 +147,9 @@ def test_the_next_command_trains_in_the_fastest_way(
     monkeypatch.delenv("REPRO_DATA", raising=False)
     speeds = [speed(VariantKind.TRAINING, *each) for each in ways]
     monkeypatch.setattr(measured, "bench", lambda *_: speeds)
-    with pytest.raises(SystemExit, match="0"):
-        main(["bench", "resnet20", *asked.split()])
-    assert capsys.readouterr().err.splitlines()[-1] == f"next: repro train resnet20{stated}"
+    status, _, err = repro(capsys, "bench", "resnet20", *asked.split())
+    assert status == 0
+    assert err.splitlines()[-1] == f"next: repro train resnet20{stated}"
 
 
 def test_the_next_command_trains_what_was_measured(
@@ -160,14 +157,12 @@ def test_the_next_command_trains_what_was_measured(
 ) -> None:
     monkeypatch.delenv("REPRO_DATA", raising=False)
     monkeypatch.setattr(measured, "bench", lambda *_: [speed(VariantKind.NETWORK, 1, None)])
-    choice = ["--dataset", "cifar100", "--recipe", "densenet-cifar100", "--threads", "1", "--data", str(tmp_path)]
-    with pytest.raises(SystemExit) as end:
-        main([*BENCH, *choice])
-    assert not end.value.code
+    choice = ("--dataset", "cifar100", "--recipe", "densenet-cifar100", "--threads", 1, "--data", tmp_path)
+    status, out, err = repro(capsys, *BENCH, *choice)
+    assert status == 0
     command = "repro train densenet --depth 7 --k 4 --dataset cifar100 --recipe densenet-cifar100 --set batch=8"
-    shown = capsys.readouterr()
-    assert shown.out.startswith("densenet --depth 7 --k 4 --no-bottleneck --compression 1.0, ")
-    assert shown.err.splitlines()[-1] == f"next: {command} --device cpu --threads 1 --data {tmp_path}"
+    assert out.startswith("densenet --depth 7 --k 4 --no-bottleneck --compression 1.0, ")
+    assert err.splitlines()[-1] == f"next: {command} --device cpu --threads 1 --data {tmp_path}"
 
 
 STREAMED = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="tiny-imagenet-10")
@@ -216,15 +211,12 @@ def test_enlarged_photographs_replace_imagenet(
         assert image.size == (500, 375)
         assert image.getpixel((250, 190))[0] > 100  # the images of the first class are red
     assert "measuring with photographs of tiny-imagenet-10, enlarged" in capsys.readouterr().err
-
-
-def test_real_files_are_measured_if_present(real_images: Path) -> None:
-    with data_of(STREAMED, real_images) as data:
-        assert len(data.train) == 5000
+    with data_of(STREAMED, tmp_path) as data:
+        assert len(data.train) == 2  # its own files, which are there
 
 
 def test_what_limits_training_on_image_files_is_reported() -> None:
-    usual, _ = bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=[Precision.FP32])
+    usual = speed(VariantKind.BASELINE, 1, FP32)
     files = replace(usual, kind=VariantKind.INPUT, precision=None, images_per_second=500.0)
     networks = [
         replace(usual, kind=VariantKind.NETWORK, precision=name, images_per_second=rate)
@@ -244,13 +236,6 @@ def test_ready_batches_are_not_counted() -> None:
     assert next(batches) == 0
     queue.waiting = queue.length
     assert next(batches) == 3
-
-
-def test_image_files_have_a_baseline_too(real_images: Path) -> None:
-    with data_of(STREAMED, real_images) as data:
-        cpu = torch.device("cpu")
-        steps = train_on(folder_batches(STREAMED.recipe, data.train, 0, cpu), STREAMED, cpu)
-        assert [next(steps) for _ in range(2)] == [4, 4]
 
 
 @pytest.mark.slow
@@ -319,25 +304,13 @@ def test_a_bench_of_only_the_baseline_fails(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.slow
-def test_speeds_are_printed_after_each_window(capsys: pytest.CaptureFixture[str]) -> None:
-    bench(TINY, Runtime(device="cpu"), 0.01, Path(), precisions=[Precision.FP32])
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 2 * ROUNDS
-    assert re.fullmatch(r"baseline, fp32: \d+ images/s in window 1 of 7", said[0])
-    assert re.fullmatch(r"repro, fp32: \d+ images/s in window 7 of 7", said[-1])
-
-
-@pytest.mark.slow
 def test_precisions_are_chosen(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main([*BENCH, "--precision", "bf16", "--format", "json"])
-    assert end.value.code == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert [each["name"] for each in answer["speeds"]] == ["baseline, fp32", "repro, bf16"]
-    with pytest.raises(SystemExit) as end:
-        main([*BENCH, "--precision", "bf16", "--precision", "tf32"])
-    assert end.value.code == 2
-    assert "--precision tf32 needs a GPU" in capsys.readouterr().err
+    status, out, _ = repro(capsys, *BENCH, "--precision", "bf16", "--format", "json")
+    assert status == 0
+    assert [each["name"] for each in json.loads(out)["speeds"]] == ["baseline, fp32", "repro, bf16"]
+    status, _, err = repro(capsys, *BENCH, "--precision", "bf16", "--precision", "tf32")
+    assert status == 2
+    assert "--precision tf32 needs a GPU" in err
 
 
 def test_products_are_switched_before_each_window() -> None:
@@ -355,6 +328,13 @@ def test_products_are_switched_before_each_window() -> None:
     assert found == [(False, False)] * 2 + [(True, True)] * 2 + [(False, False)] * 2
 
 
+@pytest.fixture
+def products_of_fp32() -> Iterator[None]:
+    yield
+    set_products("fp32")
+
+
+@pytest.mark.usefixtures("products_of_fp32")
 @pytest.mark.parametrize("precision", ["fp32", "tf32"])
 def test_switched_products_can_be_read_by_every_name(precision: str) -> None:
     """Torch raises when its older and newer names disagree."""
@@ -363,22 +343,19 @@ def test_switched_products_can_be_read_by_every_name(precision: str) -> None:
     assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == expected
     assert (torch.get_float32_matmul_precision() == "high") == expected
     assert (torch.backends.cuda.matmul.fp32_precision == "tf32") == expected
-    set_products("fp32")
 
 
-@pytest.mark.slow
 def test_fused_kernels_are_measured_in_the_precisions_that_have_them(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The command asks for the device's name without the switch, which fp32 excludes."""
     asked: list[Runtime] = []
 
-    def one_speed(experiment: Experiment, runtime: Runtime, *others: Any) -> list[measured.Speed]:
+    def one_speed(experiment: Experiment, runtime: Runtime, *others: Any) -> list[Speed]:
         asked.append(runtime)
-        return bench(TINY, Runtime(device="cpu"), 0.01, Path())
+        return [speed(VariantKind.TRAINING, 1, FP32)]
 
     monkeypatch.setattr(measured, "bench", one_speed)
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", "resnet20", "--device", "cpu", "--fused", "--precision", "bf16"])
-    assert ended.value.code == 0, capsys.readouterr().err
+    status, _, err = repro(capsys, "bench", "resnet20", "--device", "cpu", "--fused", "--precision", "bf16")
+    assert status == 0, err
     assert asked == [Runtime(device="cpu", fused=True)]

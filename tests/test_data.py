@@ -1,7 +1,6 @@
-"""Datasets: both layouts of CIFAR, checked before they are read; downloads; the embedded digits."""
+"""Datasets in memory: both layouts of CIFAR, checked before they are read, and the embedded digits."""
 
 import hashlib
-import io
 import os
 import pickle
 from dataclasses import replace
@@ -14,7 +13,6 @@ import torch
 from repro import data
 from repro.data.readers import cifar
 from repro.errors import UserError
-from repro.paths import FolderUse, checked_folders
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 3072), dtype=np.uint8)
 FINE = [0, 99, 5, 17, 3, 42]
@@ -59,25 +57,6 @@ def test_both_layouts_give_the_same_images(tmp_path: Path, write: object) -> Non
     assert torch.equal(loaded.train.pixels, torch.from_numpy(IMAGES).view(-1, 3, 32, 32))
     assert loaded.test.labels.tolist() == FINE
     assert loaded.train.pixels.dtype == torch.uint8
-
-
-@pytest.mark.parametrize("name", ["runs", "results"])
-def test_an_unwritable_folder_is_refused_before_the_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=f"--{name} .*file/below is not a folder: .*file is a file"):
-        checked_folders(**{name: tmp_path / "file" / "below"})
-
-    def refuse(dir: Path) -> io.BytesIO:
-        if dir == tmp_path:
-            raise PermissionError
-        return io.BytesIO()
-
-    monkeypatch.setattr("repro.paths.TemporaryFile", refuse)  # root may write everywhere
-    checked_folders(**{name: tmp_path / "below"})
-    with pytest.raises(UserError, match=f"--{name} .*below is not writable"):
-        checked_folders(**{name: tmp_path / "below"}, use=FolderUse.WRITE_RUNS)
 
 
 def test_a_file_is_refused_as_data_folder(tmp_path: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import repro
+from commands import repro
 from test_data import write_pickled
 
 from repro import data
-from repro.data import DATASETS, sources
+from repro.data import DATASETS, SHIPPED, sources
 from repro.data.downloads import download
 from repro.data.readers import cifar
 
@@ -105,11 +105,18 @@ def test_a_failed_download_is_reported_after_the_others(
     assert "404" in err
 
 
-def test_image_files_are_counted(capsys: pytest.CaptureFixture[str], real_images: Path) -> None:
-    out = repro(capsys, "data", "tiny-imagenet-10", "--check", "--data", real_images, "--format", "json")[1]
+def test_image_files_are_counted(
+    tmp_path: Path, write_images: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(DATASETS["tiny-imagenet-10"], train_images=10, test_images=10)
+    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", small)
+    folder = tmp_path / "tiny-imagenet-10"
+    for split in ("train", "val"):
+        write_images(folder / split, classes=10, images=1, size=(8, 8))
+    out = repro(capsys, "data", "tiny-imagenet-10", "--check", "--data", tmp_path, "--format", "json")[1]
     found = states(out)["tiny-imagenet-10"]
-    assert (found["state"], found["folder"]) == ("complete", str(real_images / "tiny-imagenet-10"))
-    assert found["bytes"] > 5_500 * 1_000
+    assert (found["state"], found["folder"]) == ("complete", str(folder))
+    assert found["bytes"] == sum(path.stat().st_size for path in folder.rglob("*.JPEG"))
 
 
 def test_missing_images_are_counted_too(tmp_path: Path, write_images: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,29 +80,6 @@ def test_tiny_imagenets_own_files_are_read_as_they_are(pictures: Path, tmp_path:
     assert count(declared, tmp_path) == (6, 3)  # val/, since the images in test/ have no labels
 
 
-def test_tiny_imagenets_own_layout_gives_the_labels_of_the_class_folders(real_images: Path, tmp_path: Path) -> None:
-    folders = load("tiny-imagenet-10", real_images)
-    assert isinstance(folders, ImageFolder)
-    home, val = tmp_path / "tiny-imagenet-10", tmp_path / "tiny-imagenet-10" / "val"
-    (val / "images").mkdir(parents=True)
-    lines = []
-    for wnid in folders.test.classes:
-        (home / "train" / wnid).mkdir(parents=True)
-        (home / "train" / wnid / "images").symlink_to(real_images / "tiny-imagenet-10" / "train" / wnid)
-        for image in (real_images / "tiny-imagenet-10" / "val" / wnid).iterdir():
-            (val / "images" / image.name).symlink_to(image)
-            lines.append(f"{image.name}\t{wnid}\t0\t0\t63\t63\n")
-    (val / ANNOTATIONS).write_text("".join(sorted(lines, reverse=True)))
-    own = load("tiny-imagenet-10", tmp_path)
-    assert isinstance(own, ImageFolder)
-    assert own.train.labels.tolist() == folders.train.labels.tolist()
-    ours, theirs = (
-        {files.path(index).name: int(files.labels[index]) for index in range(len(files))}
-        for files in (own.test, folders.test)
-    )
-    assert ours == theirs
-
-
 def broken(home: Path, what: str) -> None:
     """Damage the labels of a dataset in one way."""
     kaggle = (home / flat.SOLUTION).is_file()
