@@ -9,7 +9,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from test_papers import Write, refused, repro, write
+from commands import repro
+from test_papers import Write, refused, write
 from watching import Silent, stop_at
 
 from repro.comparison.alternatives import Trial, TriedAlternative
@@ -113,10 +114,7 @@ def test_the_alternatives_of_a_row_that_differs_are_tried(
     assert len(records()) == 4
     assert records()[3]["sessions"] == "2"
     after = repro(capsys, "table", "mine", "--format", "csv")[1]
-    verdicts = [
-        [(line["error n"], line["verdict"]) for line in csv.DictReader(io.StringIO(each))] for each in (before, after)
-    ]
-    assert verdicts[0] == verdicts[1]
+    assert verdicts(before) == verdicts(after)
 
     out = repro(capsys, "table", "mine", "--try")[1]
     assert [line.split()[:5] for line in out.splitlines() if "Narrow" in line] == [

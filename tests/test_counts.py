@@ -1,6 +1,7 @@
 """Counts against the papers' printed columns, and the conventions against each other."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -325,6 +326,14 @@ def test_a_count_is_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert counted(subject) == counts
 
 
+@pytest.fixture
+def version_read_anew() -> Iterator[None]:
+    """Leave the version of this test's copy of the program to no other test."""
+    yield
+    cache._version_of_program.cache_clear()
+
+
+@pytest.mark.usefixtures("version_read_anew")
 def test_a_cached_count_is_of_the_present_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Models share parts: that of preact_resnet.py uses resnet.py. Some are torchvision's."""
     package = tmp_path / "repro"
@@ -348,7 +357,6 @@ def test_a_cached_count_is_of_the_present_code(tmp_path: Path, monkeypatch: pyte
         file = package / "models" / name
         file.write_text(file.read_text() + "#")
         assert not {*keys()} & earlier
-    cache._version_of_program.cache_clear()
 
 
 def test_a_damaged_cached_count_is_computed_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

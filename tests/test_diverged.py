@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import repro
 from watching import Silent, stop_at, train_one
 
 from repro.api.selection import select
 from repro.campaign import training as command
-from repro.cli.app import main
 from repro.errors import Diverged, PackageMissing, RunFailed, Stopped, UserError
 from repro.experiment import Experiment
 from repro.locks import locked
@@ -47,9 +47,9 @@ def test_the_line_about_a_run_that_diverged_says_what_helps(
 ) -> None:
     break_seed(0, monkeypatch)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit, match="1"):
-        main(["train", "resnet20", "--dataset", "digits", "--epochs", "1", "--device", "cpu"])
-    line = capsys.readouterr().err.splitlines()[-1]
+    status, _, err = repro(capsys, "train", "resnet20", "--dataset", "digits", "--epochs", 1, "--device", "cpu")
+    line = err.splitlines()[-1]
+    assert status == 1
     assert "the training loss is nan in epoch 1" in line
     assert line.endswith("; to try a lower learning rate, as a new run: repro train MODEL --set lr=LR")
 

@@ -4,7 +4,7 @@ import io
 import sys
 
 import pytest
-from test_cli import repro
+from commands import repro
 
 from repro.comparison.verdict import Verdict
 from repro.console import stdout

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import repro
 from records import append_record, runs_behind
-from test_cli import repro
+from safetensors import safe_open
 from watching import Silent, assert_same, stop_at, train_one
 
 from repro.comparison.join import compare
 from repro.comparison.verdict import NOT_RULED_OUT, WIDER_MARGIN
 from repro.data import load
 from repro.errors import Stopped
-from repro.evaluation import evaluate, weights_file
-from repro.evaluation.evaluate import load_run
+from repro.evaluation import weights_file
 from repro.evaluation.layouts import Normalisation
 from repro.evaluation.normalisation import exported_normalisation
 from repro.evaluation.state_dicts import StateDict
@@ -29,9 +29,9 @@ from repro.store.protocol_tests import plain
 from repro.store.results import ProtocolTest, Record
 from repro.tables import Selection, read_table
 from repro.training.checkpoints import checkpoint
+from repro.training.initialise import network_of
 from repro.training.tasks import kinds
 
-safetensors = pytest.importorskip("safetensors")
 CPU = Runtime(device="cpu")
 Make = Callable[..., Experiment]
 pytestmark = pytest.mark.usefixtures("small_digits")
@@ -71,7 +71,8 @@ def test_the_card_loads_a_network_with_the_same_logits(
     monkeypatch.chdir(tmp_path)
     card = (tmp_path / "net.md").read_text()
     found = loaded_by(card)
-    ours = evaluate._as_trained(load_run(tiny().id, folders.runs), CPU)[0].eval()
+    ours = network_of(tiny()).eval()
+    ours.load_state_dict(checkpoint.load(folders.runs / record.name / checkpoint.NEWEST).tested)
     images = load("digits", tmp_path).test.pixels[:50, :, ::4, ::4] / 255  # type: ignore[union-attr]
     with torch.no_grad():
         assert torch.equal(found["network"](images), ours(images))  # type: ignore[operator]
@@ -120,7 +121,7 @@ def test_the_card_and_the_file_have_the_mean_and_std_of_the_training_images(
     assert not tiny().recipe.mean
     assert export(capsys, folders, tiny().id, "--output", path)[0] == 0
     pixels = load("digits", tmp_path).train.pixels / 255  # type: ignore[union-attr]
-    with safetensors.safe_open(path, "pt") as file:
+    with safe_open(path, "pt") as file:
         metadata = file.metadata()
     mean, std = (json.loads(metadata[name]) for name in ("mean", "std"))
     assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), rel=1e-4)
@@ -168,7 +169,7 @@ def test_the_file_says_what_it_is(
         train_one(tiny(), CPU, folders, stop_at(7))
     monkeypatch.chdir(tmp_path)
     assert export(capsys, folders, tiny().name)[0] == 0
-    with safetensors.safe_open(f"{tiny().name}.safetensors", "pt") as file:
+    with safe_open(f"{tiny().name}.safetensors", "pt") as file:
         metadata = file.metadata()
     assert Experiment.from_json(json.loads(metadata.pop("experiment"))) == tiny()
     assert all(len(json.loads(metadata.pop(name))) == 3 for name in ("mean", "std"))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from commands import repro
 from gpu.stand_in import GRAPHED, Call, Graph, Recorder, WithStandIn, stand_in
 from torch import Tensor
 
@@ -37,7 +38,6 @@ from repro.check.setting import (
 )
 from repro.check.timing import StepTiming, facts, step_timings
 from repro.check.worker import Deadline, Worker, run_jobs
-from repro.cli.app import main
 from repro.recipes import recipe
 from repro.runtime import Runtime
 from repro.training.checkpoints import checkpoint
@@ -415,18 +415,16 @@ def test_without_time_everything_is_reported_as_not_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", "--check", "--device", "cpu", "--seconds", "0", "--format", "json"])
-    assert ended.value.code == 0
-    shown = capsys.readouterr()
-    content = json.loads(shown.out)
+    status, out, err = repro(capsys, "bench", "--check", "--device", "cpu", "--seconds", 0, "--format", "json")
+    assert status == 0
+    content = json.loads(out)
     assert content["failed"] == []
     assert content["not_run"] == [each.name for each in checks(CPU)]
     assert {each["passed"] for each in content["checks"]} == {None}
     assert {each["note"] for each in content["times"]} == {"no time left"}
-    assert shown.err.count("not run  ") == len(content["checks"])
-    assert "checks did not run: no time left; use a longer --seconds" in shown.err
-    assert shown.err.count("not measured") == len(content["times"]) + len(content["facts"])
+    assert err.count("not run  ") == len(content["checks"])
+    assert "checks did not run: no time left; use a longer --seconds" in err
+    assert err.count("not measured") == len(content["times"]) + len(content["facts"])
 
 
 def test_the_report_on_a_cpu_names_the_threads_of_the_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -462,10 +460,9 @@ def test_a_cpu_has_no_graphs_to_check() -> None:
     ],
 )
 def test_what_bench_refuses(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["bench", "--device", "cpu", *words])
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.strip().splitlines()[-1].startswith(f"error: {line}")
+    status, _, err = repro(capsys, "bench", "--device", "cpu", *words)
+    assert status == 2
+    assert err.strip().splitlines()[-1].startswith(f"error: {line}")
 
 
 def test_the_check_is_of_the_device_that_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
