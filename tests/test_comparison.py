@@ -1,4 +1,4 @@
-"""Joining printed rows with records: which runs are used, which are not, and why ours may differ."""
+"""Joining printed rows with records: which rows and runs are used, why ours may differ, and what JSON and CSV show."""
 
 import csv
 import json
