@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 import pytest
 import torch
 from forked import SERVER
-from watching import Silent, shrink_digits
+from watching import Silent, shrink_digits, train_one
 
 from repro.experiment import Experiment
 from repro.paths import Folders
@@ -32,12 +32,13 @@ def train_and_report(experiment: Experiment, folders: Folders, steps: Connection
 @pytest.mark.usefixtures("small_digits")
 def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: Folders) -> None:
     """SIGKILL is sent at random moments, also while a checkpoint is written; `pytest -s` shows when."""
-    experiment = tiny(epochs=12)
+    experiment = tiny(epochs=30)
     draws = random.Random(0)
     for kill in range(KILLS):
         received, sent = SERVER.Pipe(duplex=False)
         process = SERVER.Process(target=train_and_report, args=(experiment, folders, sent))
         process.start()
+        sent.close()
         for _ in range(draws.randint(1, 4)):
             step = received.recv()
         time.sleep(draws.uniform(0, 0.03))
@@ -47,7 +48,7 @@ def test_twenty_kills_change_nothing(tiny: Callable[..., Experiment], folders: F
         left = sorted(each.name for each in (folders.runs / experiment.name).iterdir())
         print(f"kill {kill + 1}: after step {step}; left behind: {', '.join(left)}")
     whole = replace(folders, runs=folders.runs / "whole", results=folders.results / "whole")
-    records = [train([experiment], EVERY_STEP, each, Silent())[0] for each in (folders, whole)]
+    records = [train_one(experiment, Runtime(device="cpu"), each, Silent()) for each in (folders, whole)]
     assert records[0].sessions > KILLS / 2  # a session killed before its first checkpoint is not counted
     assert not list((folders.runs / experiment.name).glob(".*.part"))
     assert records[0].error == records[1].error

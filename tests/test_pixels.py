@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from repro.training.tasks.border_weights import border_weights, class_weights
-from repro.training.tasks.pixel_metrics import LEVELS, Tally, pairs_together
+from repro.training.tasks.pixel_metrics import Tally, pairs_together
 
 
 def brute_force(label: Tensor, w0: float, sigma: float) -> Tensor:
@@ -72,10 +72,6 @@ def test_pixel_error_and_iou_by_hand() -> None:
     # Above 0 to 0.2 all four are inside: precision 3/4, recall 1, F = 6/7; above 0.6 to 0.8: 1 and 2/3, F = 4/5.
     assert metrics.extra["isbi_pixel"] == pytest.approx(1 - 6 / 7)
     assert metrics.loss == pytest.approx(-sum(map(math.log, (0.9, 0.9, 0.3, 0.4))) / 4)
-
-
-def test_ten_levels() -> None:
-    assert pytest.approx((0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)) == LEVELS
 
 
 def test_rand_error_by_hand_of_a_merger_and_of_a_split() -> None:

@@ -175,7 +175,7 @@ def test_a_finding_names_level_file_place_and_what_would_be_right(
         shown = repro(capsys, "table", "demo")
         assert (shown[0], shown[1]) == (2, "")
         assert shown[2].startswith(f"error: papers/demo/{file}: ") or "counting" in shown[2]
-        assert right in shown[2] or RECIPE in shown[2]
+        assert right in shown[2]
 
 
 MIRU = "whose paper is 'DenseResNet, Takeda, MIRU 2020', not 'demo'"
