@@ -45,9 +45,11 @@ MIRU_CIFAR = {**MIRU, "lr": 0.05, "weight_decay": 5e-4, "crop_padding": 4, "padd
 MIRU_IMAGENET = {**MIRU, "color_jitter": 0.4, "lighting": 0.1, "resize": 256, "test_crop": 224, "tune_epochs": 0}
 IMAGES = {"scaled_crop": 224, "resize": 256, "test_crop": 224}
 TUNED = {"tune_epochs": 60, "tune_batch": 256, "test_crop": 224}
-EARLY_WRN = {"crop_draw": "batch", "flip_half": True, "init": "conv-fan-out-batchnorm-uniform"}
+WRN = {**NESTEROV, "batch": 128, "weight_decay": 5e-4}
+WRN_CIFAR = {**WRN, "epochs": 200, "crop_padding": 4, "padding_mode": "reflect", "flip": True}
+EARLY_WRN = {**WRN_CIFAR, "crop_draw": "batch", "flip_half": True, "init": "conv-fan-out-batchnorm-uniform"}
 """The code of May 2016, behind the tables with whitened images."""
-LATER_WRN = {"crop_draw": "image", "flip_half": False, "init": "conv-fan-in-batchnorm-uniform"}
+LATER_WRN = {**WRN_CIFAR, "crop_draw": "image", "flip_half": False, "init": "conv-fan-in-batchnorm-uniform"}
 
 PUBLISHED: dict[str, dict[str, object]] = {
     "resnet-cifar10": {**RESNET, "warmup_iterations": 0},
@@ -66,7 +68,7 @@ PUBLISHED: dict[str, dict[str, object]] = {
     "miru2020-imagenet-mobilenetv2-tuned": {**TUNED, "tune_lr": 0.002, "scaled_crop": 224},
     **{f"wrn-{dataset}-zca": {**EARLY_WRN, "preprocessing": "zca"} for dataset in ("cifar10", "cifar100")},
     **{f"wrn-{dataset}": {**LATER_WRN, "preprocessing": ""} for dataset in ("cifar10", "cifar100")},
-    "wrn-svhn": {"init": "conv-fan-out-batchnorm-uniform", "crop_padding": 0, "flip": False},
+    "wrn-svhn": {**WRN, **AS_THEY_ARE, "epochs": 160, "init": "conv-fan-out-batchnorm-uniform", "preprocessing": ""},
     "unet-isbi": {"batch": 1, "momentum": 0.99},
     "faster-rcnn-coco": {"batch": 16, "lr": 0.02, "epochs": 26, "milestones": (16 / 26, 22 / 26), "weight_decay": 1e-4},
 }

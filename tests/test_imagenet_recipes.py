@@ -48,10 +48,3 @@ def test_initial_weights_are_torchvisions(name: str, model: str, twin: str) -> N
             assert own.std().item() == pytest.approx(their.std().item(), rel=0.05)
         elif their.numel() > 1 and their.std() == 0:
             assert torch.equal(own, their)
-
-
-def test_the_images_of_the_miru_paper() -> None:
-    """They are trained at 160 pixels and tested at 224, MobileNet's always at 224, with jitter and lighting."""
-    chosen = [recipe(f"miru2020-imagenet-{network}") for network in ("resnet34", "mobilenetv2")]
-    assert [(each.scaled_crop, each.resize, each.test_crop) for each in chosen] == [(160, 256, 224), (224, 256, 224)]
-    assert {(each.color_jitter, each.lighting) for each in chosen} == {(0.4, 0.1)}

@@ -6,18 +6,10 @@ import pytest
 
 from repro.errors import UserError
 from repro.recipes import current_library
-from repro.tables import Cell, parse_table, read_table, table_names
+from repro.tables import Cell, parse_table, read_table
 
 LAST = 'statistic = "last"'
 GOOD = current_library().tables["cifar100"].read_text(encoding="utf-8")
-
-
-def test_every_table_is_read() -> None:
-    assert {"cifar100", "imagenet"} <= set(table_names())
-    for name in table_names():
-        table = read_table(name)
-        assert table.source
-        assert table.caption
 
 
 @pytest.mark.parametrize(
@@ -49,7 +41,11 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
             "24.65",
             'row 1 (ResNet-110): cell error is 24.65, not a printed number; write it in quotes, such as "2.23M"',
         ),
-        ('"24.65"', '"24,65"', "row 1 (ResNet-110): cell error is '24,65'"),
+        (
+            '"24.65"',
+            '"24,65"',
+            "row 1 (ResNet-110): cell error is '24,65', not a printed number; write a decimal point, and no comma",
+        ),
         ('model = "resnet110"', 'model = "resnet111"', "row 1 (ResNet-110): unknown model 'resnet111'; did you mean "),
         ("N = 2 }", 'N = "2" }', "row 2 (DenseResNet-110, N = 2): option N is '2', but it must be a whole number"),
         ("{ N = 2 }", "{ M = 2 }", "row 2 (DenseResNet-110, N = 2): unknown option 'M'; known: N"),
@@ -80,7 +76,7 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         ('"24.65"', '"0.00"', "row 1 (ResNet-110): cell error is '0.00', but an error with a verdict is above 0"),
         ('"24.65"', '"8.75k"', "row 1 (ResNet-110): cell error is '8.75k', but an error has no unit; write the number"),
         ('dataset = "cifar100"', 'dataset = "cifar"', "the table: unknown dataset 'cifar'; did you mean cifar10"),
-        ("[[columns]]", "[[columns]", "cifar100.toml: "),
+        ("[[columns]]", "[[columns]", "cifar100.toml: not a TOML file: "),
         (LAST, 'protocol = "1 crop"', "column 3 (error): protocol is '1 crop', not a table such as { views = "),
         (LAST, 'protocol = { views = "ten-crop" }', "column 3 (error): protocol: averaged = "),
         (LAST, 'protocol = { averaged = "outputs" }', "column 3 (error): protocol: averaged = "),
