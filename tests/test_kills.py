@@ -214,6 +214,12 @@ def test_kills_lose_nothing(name: str, kills: int, tmp_path: Path) -> None:
     checked(root, check)
 
 
+def test_two_tables_in_one_folder_train_each_run_once(tmp_path: Path) -> None:
+    running = [started(table, tmp_path) for _ in range(2)]
+    assert [ended(each) for each in running] == [0, 0]
+    checked(tmp_path, trained)
+
+
 def prepared_folder(parent: Path, prepare: Callable[[Path], None]) -> Path:
     """Return a new folder with what is needed to begin."""
     root = Path(mkdtemp(dir=parent))

@@ -324,33 +324,3 @@ def test_a_table_removes_what_was_left_by_a_process_killed_after_its_record(
     command.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, CPU, folders)
     assert not left.exists()
     assert len(every_record(folders.results)) == 1
-
-
-TABLE = """
-import sys
-from pathlib import Path
-from watching import shrink_digits
-from repro.campaign import training as table
-from repro.api.selection import select
-from repro.experiment import experiment_for
-from repro.paths import Folders
-from repro.runtime import Runtime
-from repro.tables import AS_PUBLISHED
-
-def experiment(seed):
-    return experiment_for("densenet", {"depth": 7, "k": 4}, seed=seed, dataset="digits", epochs=1)
-
-shrink_digits()
-table.count_networks = lambda selections: None
-table.missing = lambda *_: [experiment(seed) for seed in range(3)]
-folders = Folders(*(Path(sys.argv[1]) / name for name in ("data", "runs", "results")))
-table.train_missing(select("cifar100", "N = 4"), AS_PUBLISHED, Runtime(device="cpu", threads=1), folders)
-"""
-
-
-@pytest.mark.slow
-def test_two_tables_in_one_folder_train_each_run_once(tmp_path: Path) -> None:
-    places = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    programs = [subprocess.Popen([sys.executable, "-c", TABLE, tmp_path], env=places) for _ in range(2)]
-    assert [each.wait() for each in programs] == [0, 0]
-    assert sorted(each.seed for each in every_record(tmp_path / "results")) == [0, 1, 2]
