@@ -25,31 +25,30 @@ main(["train", "resnet20", "--dataset", "digits"])
 """
 
 
-def when_torch_is_loaded(**own: str) -> dict[str, str]:
-    """Return the variables that the program has set when it loads torch."""
-    environment = {name: value for name, value in os.environ.items() if name not in OPENMP_WAITS}
-    command = [sys.executable, "-c", CODE]
-    done = subprocess.run(command, env={**environment, **own}, capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout)
-    assert isinstance(answer, dict)
-    return answer
+@pytest.fixture(autouse=True)
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove what is set already."""
+    for each in OPENMP_WAITS:
+        monkeypatch.delenv(each, raising=False)
 
 
 def test_waiting_threads_sleep_when_torch_is_loaded() -> None:
-    assert when_torch_is_loaded() == OPENMP
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == OPENMP
     assert OPENMP["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("OMP_WAIT_POLICY", "ACTIVE"), ("GOMP_SPINCOUNT", "7"), ("KMP_BLOCKTIME", "0")]
 )
-def test_what_the_user_set_stays(name: str, value: str) -> None:
-    assert when_torch_is_loaded(**{name: value}) == {name: value}
+def test_what_the_user_set_stays(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "torch")
+    monkeypatch.setenv(name, value)
+    let_threads_sleep()
+    assert {each: os.environ[each] for each in OPENMP_WAITS if each in os.environ} == {name: value}
 
 
 def test_nothing_is_set_once_torch_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", sys)
-    for each in OPENMP_WAITS:
-        monkeypatch.delenv(each, raising=False)
     let_threads_sleep()
     assert not OPENMP_WAITS & set(os.environ)

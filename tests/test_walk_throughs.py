@@ -64,19 +64,15 @@ def test_each_walk_through_is_short() -> None:
     assert all(0 < number <= LINES for number in lines.values()), lines
 
 
-def test_the_table_is_shown_and_the_network_has_the_printed_parameters(extended: Path) -> None:
+def test_the_network_has_the_printed_parameters_and_its_row_is_judged_by_the_recipe(extended: Path) -> None:
     row = json.loads(answer(extended, "repro table all-cnn --format json"))["rows"][0]
     assert row["published"] == {"params": "1.4M", "error": "9.08"}
     assert row["matches"] == {"params": True}
-
-
-def test_the_recipe_is_the_default_of_its_network_and_judges_its_row(extended: Path) -> None:
-    row = json.loads(answer(extended, "repro table all-cnn --format json"))["rows"][0]
     assert row["recipe"] == {"error": "all-cnn-cifar10"}
     assert row["verdict"] == "not measured"
 
 
-def test_the_network_is_trained_by_the_recipe_unless_another_is_named(extended: Path) -> None:
+def test_the_network_is_trained_by_the_recipe_by_default(extended: Path) -> None:
     code = "from repro.experiment import experiment_for; print(experiment_for('all-cnn-c', {}, seed=0).recipe.name)"
     done = subprocess.run([sys.executable, "-c", code], cwd=extended, check=True, stdout=subprocess.PIPE, text=True)
     assert done.stdout == "all-cnn-cifar10\n"
