@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from shell_programs import write_program
 
 from repro.cluster import job
 from repro.cluster.job import Job
@@ -33,10 +34,8 @@ def _handler() -> Iterator[None]:
 
 def in_place_of_python(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let jobs start a shell program, whose output lies in the files `folder/RANK`."""
-    program = folder / "python"
-    program.write_text(f"#!/bin/sh\ncd {folder}\n{code}\n", encoding="utf-8")
-    program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program))
+    write_program(folder / "python", f"cd {folder}\n{code}")
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
 
 
 def test_each_process_knows_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from shell_programs import write_program
 from slurm_cluster import wait_for
 
 PAGE = (Path(__file__).parents[1] / "docs" / "cluster.md").read_text(encoding="utf-8")
@@ -26,18 +27,12 @@ until [ -e finished ]; do sleep 0.02; done
 """A training that takes a moment to save when its time is up, and that ends once there is a file `finished`."""
 
 
-def program(path: Path, content: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/bash\n{content}\n", encoding="utf-8")
-    path.chmod(0o755)
-
-
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the programs that the scripts start."""
-    program(tmp_path / ".venv" / "bin" / "repro", REPRO)
-    program(tmp_path / "bin" / "srun", 'exec "$@"')
-    program(tmp_path / "bin" / "scontrol", 'echo "$@" $(ls saved) >> scontrol')
+    write_program(tmp_path / ".venv" / "bin" / "repro", REPRO)
+    write_program(tmp_path / "bin" / "srun", 'exec "$@"')
+    write_program(tmp_path / "bin" / "scontrol", 'echo "$@" $(ls saved) >> scontrol')
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     monkeypatch.setenv("SLURM_JOB_ID", "77")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
