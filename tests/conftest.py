@@ -18,10 +18,12 @@ import pytest
 import torch
 from hypothesis.configuration import set_hypothesis_home_dir
 from PIL import Image
-from watching import shrink_digits
+from watching import shrink_digits, shrink_images
 
 from repro import console
 from repro.counting import in_processes
+from repro.data import SHIPPED
+from repro.data.readers.folder import ImageFolder
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
 from repro.store.results import Record
@@ -56,6 +58,19 @@ def folders(tmp_path: Path) -> Folders:
 
 
 @pytest.fixture
+def elsewhere(folders: Folders, tmp_path: Path) -> Folders:
+    """Other folders for runs, beside those of `folders`."""
+    return replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
+
+
+@pytest.fixture
+def shared(folders: Folders, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Folders:
+    """Folders for runs that all tests of a file share: a run in them is trained once."""
+    place = tmp_path_factory.getbasetemp() / request.module.__name__
+    return replace(folders, runs=place / "runs", results=place / "results")
+
+
+@pytest.fixture
 def real_data() -> Path:
     """The folder of the real datasets; without it a test is skipped."""
     root = Path(os.environ.get("REPRO_DATA", "data"))
@@ -86,6 +101,17 @@ def new_stderr() -> Iterator[None]:
     console.stderr.cache_clear()
     yield
     console.stderr.cache_clear()
+
+
+@pytest.fixture
+def small_images(write_images: Callable[..., None], folders: Folders, monkeypatch: pytest.MonkeyPatch) -> ImageFolder:
+    """Write twenty training and six test images of two classes in place of ten classes of Tiny ImageNet."""
+    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", SHIPPED["tiny-imagenet-10"])  # restored at teardown
+    shrink_images()
+    home = folders.data / "tiny-imagenet-10"
+    write_images(home / "train", classes=2, images=10, size=(48, 40))
+    write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
+    return ImageFolder("tiny-imagenet-10", home, home / "val")
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from forked import two_of
 from torch import nn
 from watching import Silent, shrink_digits, stop_at, weights
 
-from repro.cli.app import main
 from repro.errors import Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment
@@ -113,19 +112,18 @@ def test_two_processes_equal_one_that_normalises_each_half_separately(experiment
 @pytest.mark.slow
 @pytest.mark.usefixtures("small_digits")
 def test_stacked_seeds_of_two_processes_equal_each_seed_trained_alone_by_two(
-    tiny: Callable[..., Experiment], folders: Folders, tmp_path: Path
+    tiny: Callable[..., Experiment], folders: Folders, elsewhere: Folders
 ) -> None:
     """They are stopped by a signal to the second process, and resumed."""
     seeds = [tiny(seed, epochs=EPOCHS, dropout=0.0) for seed in (0, 1)]
-    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     stacked, alone = (replace(TWO, together=each) for each in ("stacked", "off"))
     two_of(one_of_two, seeds, stacked, folders, 3)
     assert all(0 < load_newest(folders, each).step < EPOCHS * 6 for each in seeds)
     two_of(one_of_two, seeds, stacked, folders, None)
-    two_of(one_of_two, seeds, alone, other, None)
+    two_of(one_of_two, seeds, alone, elsewhere, None)
     for each in seeds:
-        torch.testing.assert_close(weights(folders, each), weights(other, each), rtol=1e-9, atol=1e-9)
-    found, expected = (read_records([each.results]) for each in (folders, other))
+        torch.testing.assert_close(weights(folders, each), weights(elsewhere, each), rtol=1e-9, atol=1e-9)
+    found, expected = (read_records([each.results]) for each in (folders, elsewhere))
     assert [(each.runtime["together"], each.runtime["processes"]) for each in found] == [("stacked", 2)] * 2
     assert [each.error for each in found] == [each.error for each in expected]
     assert [each.loss for each in found] == pytest.approx([each.loss for each in expected])
@@ -156,22 +154,6 @@ def test_torchrun_trains_one_run(
     status, _, refused = repro(capsys, *train_digits[2:])
     assert status == 2
     assert "was started with 2 processes" in refused
-
-
-def test_processes_that_cannot_connect_are_reported_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for each in ("RANK", "MASTER_ADDR"):
-        monkeypatch.delenv(each, raising=False)
-    for size, line in (
-        ("2", "WORLD_SIZE is 2, and RANK is not set; unset WORLD_SIZE"),
-        ("many", "WORLD_SIZE is 'many'"),
-    ):
-        monkeypatch.setenv("WORLD_SIZE", size)
-        with pytest.raises(SystemExit) as end:
-            main(["train", "densenet", "--dataset", "digits", "--device", "cpu"])
-        assert end.value.code == 2
-        assert line in capsys.readouterr().err
 
 
 def test_a_dropped_last_batch_needs_no_shares() -> None:

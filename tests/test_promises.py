@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def never() -> Silent:
 
 
 @pytest.fixture
-def hangup_kept() -> object:
+def hangup_kept() -> Iterator[None]:
     before = signal.getsignal(signal.SIGHUP)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -105,9 +105,9 @@ def test_a_run_in_the_background_goes_on_when_its_shell_ends(folders: Folders) -
     assert [each.epochs for each in every_record(folders.results)] == [1]
 
 
-def test_a_folder_that_is_removed_is_made_again(tiny: Make, folders: Folders, tmp_path: Path) -> None:
+def test_a_folder_that_is_removed_is_made_again(tiny: Make, folders: Folders, elsewhere: Folders) -> None:
     folder = folders.runs / tiny().name
-    first = train_one(tiny(), CPU, Folders(folders.data, tmp_path / "other", tmp_path / "elsewhere"), Silent())
+    first = train_one(tiny(), CPU, elsewhere, Silent())
     record = train_one(tiny(), CPU, folders, Silent(lambda step: shutil.rmtree(folder) if step == 8 else None))
     assert (record.error, record.loss) == (first.error, first.loss)
     assert checkpoint.load(folder / checkpoint.NEWEST).finished

@@ -18,7 +18,7 @@ from repro.campaign.training import train_runs
 from repro.comparison.join import compare
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
-from repro.data import SHIPPED, load
+from repro.data import load
 from repro.data.inputs.procedure import Procedure, TestViews, central, procedure_of, squares
 from repro.data.inputs.protocol import ONE_CROP, Averaged, Protocol, Views
 from repro.data.readers.folder import Files, ImageFolder
@@ -53,17 +53,6 @@ ALL = Protocol(views=Views.CROPS_144, averaged=Averaged.PROBABILITIES)
 DENSE = Protocol(views=Views.DENSE, scales=(36,), averaged=Averaged.PROBABILITIES)
 
 
-@pytest.fixture
-def data(write_images: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageFolder:
-    """Write eight training and six test images of two classes in place of ten classes of Tiny ImageNet."""
-    spec = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=8, test_images=6)
-    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", spec)
-    home = tmp_path / "data" / "tiny-imagenet-10"
-    write_images(home / "train", classes=2, images=4, size=(48, 40))
-    write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
-    return ImageFolder("tiny-imagenet-10", home, home / "val")
-
-
 class Looks(nn.Module):
     """Collects its inputs."""
 
@@ -78,16 +67,16 @@ class Looks(nn.Module):
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("protocol", [ONE_CROP, TEN])
-def test_crops_are_torchvisions(data: ImageFolder, protocol: Protocol, interpolation: str) -> None:
+def test_crops_are_torchvisions(small_images: ImageFolder, protocol: Protocol, interpolation: str) -> None:
     from torchvision import transforms
 
     network = Looks()
     procedure = replace(procedure_of(replace(RECIPE, interpolation=interpolation)), protocol=protocol)
-    metrics = FileTest(data.test, procedure, HERE, CPU).test(network)
+    metrics = FileTest(small_images.test, procedure, HERE, CPU).test(network)
     cut = transforms.TenCrop(32) if protocol is TEN else transforms.Compose([transforms.CenterCrop(32), lambda x: [x]])
     to_tensor = transforms.Compose([transforms.ToTensor(), transforms.Normalize(RECIPE.mean, RECIPE.std)])
     scaled = transforms.Resize(36, transforms.InterpolationMode(interpolation))
-    images = [cut(scaled(data.test.read(index))) for index in range(6)]
+    images = [cut(scaled(small_images.test.read(index))) for index in range(6)]
     expected = torch.stack([to_tensor(each) for image in images for each in image])
     torch.testing.assert_close(torch.cat(network.seen), expected)
     assert metrics.images == 6
@@ -204,12 +193,14 @@ def overwrite(data: ImageFolder, pixels: Callable[[int], Tensor]) -> None:
         to_pil_image(pixels(index)).save(data.test.path(index), format="PNG")
 
 
-def test_protocols_differ_on_textures_and_agree_on_images_of_one_colour(data: ImageFolder, network: nn.Module) -> None:
+def test_protocols_differ_on_textures_and_agree_on_images_of_one_colour(
+    small_images: ImageFolder, network: nn.Module
+) -> None:
     two_scales = Protocol(views=Views.DENSE, scales=(36, 48), averaged=Averaged.PROBABILITIES)
     protocols = [ONE_CROP, Protocol(views=Views.CENTRAL_CROP), TEN, ALL, DENSE, two_scales]
-    assert len({loss_of(each, data, network) for each in protocols}) == len(protocols)
-    overwrite(data, lambda index: torch.tensor([40 * index, 200, 9]).byte().view(3, 1, 1).expand(3, 48, 40))
-    one, *others = [loss_of(each, data, network) for each in protocols]
+    assert len({loss_of(each, small_images, network) for each in protocols}) == len(protocols)
+    overwrite(small_images, lambda index: torch.tensor([40 * index, 200, 9]).byte().view(3, 1, 1).expand(3, 48, 40))
+    one, *others = [loss_of(each, small_images, network) for each in protocols]
     assert others == pytest.approx([one] * 5, rel=1e-5)
 
 
@@ -227,15 +218,17 @@ def test_protocols_differ_on_photographs(real_images: Path, network: nn.Module) 
 
 
 def test_a_dense_test_of_a_symmetric_image_of_the_size_of_a_crop_equals_one_crop(
-    data: ImageFolder, network: nn.Module
+    small_images: ImageFolder, network: nn.Module
 ) -> None:
     def symmetric(index: int) -> Tensor:
         half = torch.randint(256, (3, 32, 16), generator=torch.Generator().manual_seed(index))
         return torch.cat([half, half.flip(2)], 2).byte()
 
-    overwrite(data, symmetric)
+    overwrite(small_images, symmetric)
     dense = Protocol(views=Views.DENSE, scales=(32,), averaged=Averaged.PROBABILITIES)
-    losses = [loss_of(each, data, net, resize=32) for each in (ONE_CROP, dense) for net in (network, Classic().eval())]
+    losses = [
+        loss_of(each, small_images, net, resize=32) for each in (ONE_CROP, dense) for net in (network, Classic().eval())
+    ]
     assert losses[:2] == pytest.approx(losses[2:], rel=1e-6)
 
 
@@ -321,12 +314,12 @@ class Divided(nn.Module):
     ("averaged", "error"), [(Averaged.OUTPUTS, 100 * 2 / 6), (Averaged.PROBABILITIES, 100 * 4 / 6)]
 )
 def test_a_test_averages_as_its_protocol_says(
-    data: ImageFolder, divided: Tensor, averaged: Averaged, error: float
+    small_images: ImageFolder, divided: Tensor, averaged: Averaged, error: float
 ) -> None:
     """Four of the six test images are labelled as class 1."""
-    data.test.labels[:] = torch.tensor([0, 0, 1, 1, 1, 1])
+    small_images.test.labels[:] = torch.tensor([0, 0, 1, 1, 1, 1])
     procedure = replace(PROCEDURE, protocol=Protocol(views=Views.TEN_CROP, averaged=averaged))
-    assert FileTest(data.test, procedure, HERE, CPU).test(Divided(divided[:10])).error == pytest.approx(error)
+    assert FileTest(small_images.test, procedure, HERE, CPU).test(Divided(divided[:10])).error == pytest.approx(error)
 
 
 @pytest.mark.parametrize(
@@ -398,7 +391,7 @@ def test_a_protocol_of_images_that_are_shown_whole_is_refused(tiny: Callable[...
         evaluation.test(network_of(tiny()), tiny(), Path(), HERE, Asked(Views.TEN_CROP), None)
 
 
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("small_images")
 def test_a_run_is_tested_by_the_protocol_that_is_asked_for(folders: Folders) -> None:
     experiment = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0)
     record = train_one(experiment, HERE, folders, Silent())
@@ -462,7 +455,7 @@ class Values(nn.Flatten):
         ("values", ""),
     ],
 )
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("small_images")
 def test_a_network_of_a_user_without_a_dense_test_is_refused_before_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str, reason: str
 ) -> None:
@@ -484,9 +477,9 @@ def printed(monkeypatch: pytest.MonkeyPatch) -> list[Protocol]:
     return protocols
 
 
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("small_images")
 def test_a_finished_run_is_tested_by_the_printed_protocols_and_a_stopped_test_goes_on(
-    folders: Folders, printed: list[Protocol], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    folders: Folders, elsewhere: Folders, printed: list[Protocol], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_test, "TEST_CROPS", 20)  # two images in a batch
     experiment = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0)
@@ -499,7 +492,6 @@ def test_a_finished_run_is_tested_by_the_printed_protocols_and_a_stopped_test_go
         train_one(experiment, HERE, folders, watcher)
     assert watcher.batches == [1, 2]  # the last two images with ten crops, then one image at a time
     record = train_one(experiment, HERE, folders, Silent())
-    elsewhere = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     straight = train_one(experiment, HERE, elsewhere, Silent())
     assert record.tests == straight.tests
     assert read_records([folders.results]) == [record]
@@ -529,7 +521,7 @@ class Stopping(Silent):
             yield begin
 
 
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("small_images")
 def test_a_record_without_the_test_of_a_printed_protocol_gets_it(
     folders: Folders, printed: list[Protocol], tmp_path: Path
 ) -> None:
@@ -555,7 +547,7 @@ def test_a_record_without_the_test_of_a_printed_protocol_gets_it(
     assert incomplete([experiment], folders) == []
 
 
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("small_images")
 def test_a_recorded_run_that_cannot_be_tested_keeps_no_other_from_being_trained(
     folders: Folders, printed: list[Protocol], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -571,7 +563,7 @@ def test_a_recorded_run_that_cannot_be_tested_keeps_no_other_from_being_trained(
     assert {each.seed: len(each.tests) for each in every_record(folders.results)} == {0: 0, 1: 1}
 
 
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("small_images")
 def test_tests_of_the_same_weights_add_up(folders: Folders, printed: list[Protocol]) -> None:
     experiment, found = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0), list[Record]()
     for protocol in (DENSE, TEN, Protocol(views=Views.CENTRAL_CROP)):
@@ -585,7 +577,7 @@ def test_tests_of_the_same_weights_add_up(folders: Folders, printed: list[Protoc
     assert read_records([folders.results]) == [found[-1]]
 
 
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("small_images")
 def test_seeds_that_were_trained_alone_keep_their_records_when_they_are_tested_at_once(
     folders: Folders, printed: list[Protocol]
 ) -> None:
@@ -598,7 +590,7 @@ def test_seeds_that_were_trained_alone_keep_their_records_when_they_are_tested_a
     assert sorted(every_record(folders.results), key=lambda each: each.seed) == after
 
 
-@pytest.mark.usefixtures("data")
+@pytest.mark.usefixtures("small_images")
 def test_weights_that_are_trained_again_are_tested_again(folders: Folders, printed: list[Protocol]) -> None:
     printed[:] = [DENSE]
     experiment = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0)

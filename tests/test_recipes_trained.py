@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from test_preprocess import random_images
-from watching import Silent, engine_of, small, stop_at, train_one
+from watching import Silent, assert_same, engine_of, small, stop_at, train_one, weights
 
 from repro.data import Dataset, Images, load
 from repro.data.inputs.preprocess import preprocessed
@@ -39,11 +39,6 @@ def trained_steps(engine: Engine) -> Iterator[int]:
         engine.end_epoch()
 
 
-def saved_weights(folders: Folders, experiment: Experiment) -> dict[str, torch.Tensor]:
-    saved = checkpoint.load(folders.runs / experiment.name / checkpoint.NEWEST)
-    return {**saved.network, **{f"momentum.{k}": v["momentum_buffer"] for k, v in saved.optimizer["state"].items()}}
-
-
 def test_momentum_starts_from_zero_at_the_step_of_a_drop(tiny: Make) -> None:
     """V = g, then w -= lr (g + 0.9 V) with weight decay in g, as in the first step of the run."""
     engine = engine_of(tiny(momentum_reset=True, **DROP))
@@ -57,31 +52,28 @@ def test_momentum_starts_from_zero_at_the_step_of_a_drop(tiny: Make) -> None:
 
 
 def test_without_a_reset_the_momentum_continues(tiny: Make) -> None:
-    weights = []
+    both = []
     for reset in (True, False):
         engine = engine_of(tiny(momentum_reset=reset, **DROP))
         steps, seen = trained_steps(engine), []
         for _ in range(7):
             next(steps)
             seen.append(engine.alone(0).classifier.weight.detach().clone())
-        weights.append(seen)
-    same = [torch.equal(one, other) for one, other in zip(*weights, strict=True)]
+        both.append(seen)
+    same = [torch.equal(one, other) for one, other in zip(*both, strict=True)]
     assert same == [True] * 6 + [False]
 
 
-def test_resume_around_a_drop_continues_bit_for_bit(tiny: Make, folders: Folders, tmp_path: Path) -> None:
+def test_resume_around_a_drop_continues_bit_for_bit(tiny: Make, folders: Folders, elsewhere: Folders) -> None:
     """The run stops before the last step with the old rate, before the first step with the new one, and after it."""
     experiment = tiny(momentum_reset=True, **DROP)
-    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
-    straight = train_one(experiment, CPU, other, Silent())
+    straight = train_one(experiment, CPU, elsewhere, Silent())
     for step in (5, 6, 7):
         with pytest.raises(Stopped):
             train_one(experiment, CPU, folders, stop_at(step))
     record = train_one(experiment, CPU, folders, Silent())
     assert (record.error, record.loss, record.sessions) == (straight.error, straight.loss, 4)
-    one, two = saved_weights(folders, experiment), saved_weights(other, experiment)
-    assert one.keys() == two.keys()
-    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert_same(weights(folders, experiment), weights(elsewhere, experiment))
 
 
 def test_a_smaller_last_batch_can_be_dropped(tiny: Make, folders: Folders) -> None:

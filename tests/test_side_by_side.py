@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -38,10 +37,6 @@ def seeds(tiny: Make) -> list[Experiment]:
     return [tiny(seed=seed, dropout=0.0) for seed in SEEDS]
 
 
-def elsewhere(folders: Folders, tmp_path: Path) -> Folders:
-    return replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
-
-
 def largest_difference(one: Folders, other: Folders, experiment: Experiment) -> float:
     """Return the largest difference of all weights, BatchNorm statistics and momentum buffers."""
     states = []
@@ -54,17 +49,16 @@ def largest_difference(one: Folders, other: Folders, experiment: Experiment) -> 
 
 
 @pytest.mark.usefixtures("float64")
-def test_each_seed_equals_itself_alone(seeds: list[Experiment], folders: Folders, tmp_path: Path) -> None:
+def test_each_seed_equals_itself_alone(seeds: list[Experiment], folders: Folders, elsewhere: Folders) -> None:
     """12 steps in two epochs with a smaller last batch agree to 1e-12 in double precision."""
-    other = elsewhere(folders, tmp_path)
     together = train(seeds, TOGETHER, folders, Silent())
-    alone = train(seeds, ALONE, other, Silent())
+    alone = train(seeds, ALONE, elsewhere, Silent())
     assert [record.seed for record in together] == list(SEEDS)
     assert [record.error for record in together] == [record.error for record in alone]
     assert len({record.loss for record in together}) == len(SEEDS)
     assert {record.runtime["together"] for record in alone} == {"off"}
     for experiment in seeds:
-        assert largest_difference(folders, other, experiment) < 1e-12
+        assert largest_difference(folders, elsewhere, experiment) < 1e-12
 
 
 def test_each_seed_has_its_own_record_and_curve(seeds: list[Experiment], folders: Folders) -> None:
@@ -80,16 +74,15 @@ def test_each_seed_has_its_own_record_and_curve(seeds: list[Experiment], folders
 
 @pytest.mark.usefixtures("float64")
 def test_seeds_stopped_together_resume_alone_or_together(
-    seeds: list[Experiment], folders: Folders, tmp_path: Path
+    seeds: list[Experiment], folders: Folders, elsewhere: Folders
 ) -> None:
-    other = elsewhere(folders, tmp_path)
-    for each in (folders, other):
+    for each in (folders, elsewhere):
         with pytest.raises(Stopped):
             train(seeds, TOGETHER, each, stop_at(7))
     train(seeds, TOGETHER, folders, Silent())
-    train(seeds, ALONE, other, Silent())
+    train(seeds, ALONE, elsewhere, Silent())
     for experiment in seeds:
-        assert largest_difference(folders, other, experiment) < 1e-12
+        assert largest_difference(folders, elsewhere, experiment) < 1e-12
 
 
 def test_seeds_that_resume_alone_or_stacked_keep_what_was_recorded_of_each(
@@ -134,27 +127,25 @@ def test_seeds_killed_between_two_checkpoints_stay_together(seeds: list[Experime
 
 @pytest.mark.usefixtures("float64")
 def test_seeds_killed_between_their_last_checkpoints_record_the_last_epoch(
-    seeds: list[Experiment], folders: Folders, tmp_path: Path
+    seeds: list[Experiment], folders: Folders, elsewhere: Folders
 ) -> None:
     """One seed has the checkpoint after the last test, the other one that of the same step before it."""
-    other = elsewhere(folders, tmp_path)
-    expected = train(seeds[:2], TOGETHER, other, Silent())
+    expected = train(seeds[:2], TOGETHER, elsewhere, Silent())
     with pytest.raises(Stopped):
         train(seeds[:2], TOGETHER, folders, stop_at(12))
-    tested = other.runs / seeds[0].name / checkpoint.NEWEST
+    tested = elsewhere.runs / seeds[0].name / checkpoint.NEWEST
     checkpoint.save(checkpoint.load(tested), folders.runs / seeds[0].name)
     records = train(seeds[:2], TOGETHER, folders, Silent())
     assert [(record.epochs, record.error) for record in records] == [(each.epochs, each.error) for each in expected]
 
 
-def test_networks_with_dropout_are_trained_one_after_another(tiny: Make, folders: Folders, tmp_path: Path) -> None:
-    other = elsewhere(folders, tmp_path)
+def test_networks_with_dropout_are_trained_one_after_another(tiny: Make, folders: Folders, elsewhere: Folders) -> None:
     seeds = [tiny(seed=seed, epochs=1, dropout=0.2) for seed in SEEDS]
     watcher = Silent()
     train(seeds, TOGETHER, folders, watcher)
-    train(seeds, ALONE, other, Silent())
+    train(seeds, ALONE, elsewhere, Silent())
     assert any("uses dropout" in line for line in watcher.said)
-    assert all(largest_difference(folders, other, experiment) == 0 for experiment in seeds)
+    assert all(largest_difference(folders, elsewhere, experiment) == 0 for experiment in seeds)
 
 
 def test_networks_that_save_memory_are_trained_one_after_another(tiny: Make, folders: Folders) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import torch
+from commands import repro
 from forked import start
 from torch import Tensor
 from torch.nn import functional
-from watching import Silent, assert_same, stop_at, train_one, weights
+from watching import Silent, assert_same, shrink_images, stop_at, train_one, weights
 
-from repro.cli.app import main
 from repro.data import SHIPPED
 from repro.data.inputs.views import EIGENVALUES, EIGENVECTORS, TrainViews, lighting_noise
 from repro.data.readers.folder import ImageFolder
@@ -42,17 +42,6 @@ RECIPE = replace(recipe("tiny-imagenet-10"), batch=8, scaled_crop=32, resize=36,
 """A recipe with small crops and small batches."""
 
 
-@pytest.fixture
-def data(write_images: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ImageFolder:
-    """Write twenty training and six test images of two classes in place of ten classes of Tiny ImageNet."""
-    spec = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
-    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", spec)
-    home = tmp_path / "data" / "tiny-imagenet-10"
-    write_images(home / "train", classes=2, images=10, size=(48, 40))
-    write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
-    return ImageFolder("tiny-imagenet-10", home, home / "val")
-
-
 def experiment(seed: int = 0, epochs: int = 2) -> Experiment:
     """Return an experiment that takes under a second."""
     return Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(epochs), seed)
@@ -73,51 +62,59 @@ STRONG = replace(RECIPE, color_jitter=0.4, lighting=0.1)
 
 
 @pytest.mark.parametrize("chosen", [RECIPE, STRONG], ids=["plain", "strong"])
-def test_the_number_of_workers_changes_nothing(data: ImageFolder, chosen: Recipe) -> None:
+def test_the_number_of_workers_changes_nothing(small_images: ImageFolder, chosen: Recipe) -> None:
     none, one, two = (
-        everything(FileClassification(chosen, data, replace(HERE, workers=workers), CPU)) for workers in (0, 1, 2)
+        everything(FileClassification(chosen, small_images, replace(HERE, workers=workers), CPU))
+        for workers in (0, 1, 2)
     )
     assert [len(targets) for _, targets in none] == [8, 8, 4]
     assert_equal(none, one)
     assert_equal(none, two)
 
 
-def test_an_epoch_can_be_resumed_at_any_batch(data: ImageFolder) -> None:
-    task = FileClassification(STRONG, data, HERE, CPU)
+def test_an_epoch_can_be_resumed_at_any_batch(small_images: ImageFolder) -> None:
+    task = FileClassification(STRONG, small_images, HERE, CPU)
     assert_equal(everything(task, begin=1), everything(task)[1:])
     assert everything(task, begin=3) == []
 
 
-def test_images_before_the_first_batch_are_not_read(data: ImageFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = FileClassification(RECIPE, data, HERE, CPU)
-    asked: list[tuple[int, int]] = []
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The images and seeds that are read from now on, in their order."""
+    found: list[tuple[int, int]] = []
     original = TrainViews.__getitem__
-    monkeypatch.setattr(TrainViews, "__getitem__", lambda self, ask: asked.append(ask) or original(self, ask))
-    everything(task, begin=2)
+    monkeypatch.setattr(TrainViews, "__getitem__", lambda self, ask: found.append(ask) or original(self, ask))
+    return found
+
+
+def test_images_before_the_first_batch_are_not_read(small_images: ImageFolder, asked: list[tuple[int, int]]) -> None:
+    everything(FileClassification(RECIPE, small_images, HERE, CPU), begin=2)
     assert len(asked) == 4
 
 
-def test_every_epoch_has_every_image_once_with_new_augmentation(data: ImageFolder) -> None:
-    task = FileClassification(RECIPE, data, HERE, CPU)
-    (first, second) = (
-        [request for part in task._requests(RECIPE, 0, epoch, 0) for request in part] for epoch in (0, 1)
-    )
+def test_every_epoch_has_every_image_once_with_new_augmentation(
+    small_images: ImageFolder, asked: list[tuple[int, int]]
+) -> None:
+    task = FileClassification(RECIPE, small_images, HERE, CPU)
+    for epoch in (0, 1):
+        everything(task, epoch)
+    first, second = asked[:20], asked[20:]
     assert sorted(index for index, _ in first) == sorted(index for index, _ in second) == list(range(20))
-    assert len({seed for _, seed in first + second}) == 40
+    assert len({seed for _, seed in asked}) == 40
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_loading_draws_nothing_from_the_generator_of_dropout(data: ImageFolder, workers: int) -> None:
+def test_loading_draws_nothing_from_the_generator_of_dropout(small_images: ImageFolder, workers: int) -> None:
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
-    everything(FileClassification(STRONG, data, replace(HERE, workers=workers), CPU))
+    everything(FileClassification(STRONG, small_images, replace(HERE, workers=workers), CPU))
     assert torch.equal(torch.rand(4), expected)
 
 
-def test_colour_and_light_change_only_colours(data: ImageFolder) -> None:
+def test_colour_and_light_change_only_colours(small_images: ImageFolder) -> None:
     """The same seed gives the same crop with and without them, since the crop is drawn first."""
-    plain, strong = (TrainViews(data.train, chosen)[3, 5] for chosen in (RECIPE, STRONG))
+    plain, strong = (TrainViews(small_images.train, chosen)[3, 5] for chosen in (RECIPE, STRONG))
     assert not torch.equal(plain[0], strong[0])
     assert plain[1].tolist() == [0, 0, 0]
     assert strong[1].abs().max() > 0
@@ -125,10 +122,11 @@ def test_colour_and_light_change_only_colours(data: ImageFolder) -> None:
     assert functional.cosine_similarity(*means).min() > 0.8
 
 
-def test_a_training_crop_is_scaled_as_the_recipe_says(data: ImageFolder) -> None:
+def test_a_training_crop_is_scaled_as_the_recipe_says(small_images: ImageFolder) -> None:
     """Some bicubic weights are negative, which makes edges sharper than bilinear ones."""
     linear, cubic = (
-        TrainViews(data.train, replace(RECIPE, interpolation=each))[3, 5][0].float() for each in ("bilinear", "bicubic")
+        TrainViews(small_images.train, replace(RECIPE, interpolation=each))[3, 5][0].float()
+        for each in ("bilinear", "bicubic")
     )
     assert 0 < (linear - cubic).abs().mean() < 20
     assert cubic.var() > linear.var()
@@ -142,9 +140,10 @@ def test_lighting_is_alexnets() -> None:
     torch.testing.assert_close((noise @ EIGENVECTORS).std(0), 0.1 * EIGENVALUES, rtol=0.05, atol=0)
 
 
-def test_lighting_is_added_before_the_normalisation(data: ImageFolder) -> None:
+def test_lighting_is_added_before_the_normalisation(small_images: ImageFolder) -> None:
     plain, lit = (
-        everything(FileClassification(each, data, HERE, CPU))[0][0] for each in (RECIPE, replace(RECIPE, lighting=0.1))
+        everything(FileClassification(each, small_images, HERE, CPU))[0][0]
+        for each in (RECIPE, replace(RECIPE, lighting=0.1))
     )
     added = (lit - plain) * torch.tensor(RECIPE.std).view(3, 1, 1)
     torch.testing.assert_close(added, added[:, :, :1, :1].expand_as(added), atol=1e-5, rtol=0)
@@ -152,40 +151,38 @@ def test_lighting_is_added_before_the_normalisation(data: ImageFolder) -> None:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_image_is_named_in_one_line(data: ImageFolder, workers: int) -> None:
-    path = data.train.path(0)
+def test_a_broken_image_is_named_in_one_line(small_images: ImageFolder, workers: int) -> None:
+    path = small_images.train.path(0)
     path.write_bytes(path.read_bytes()[:200])
-    task = FileClassification(RECIPE, data, replace(HERE, workers=workers), CPU)
+    task = FileClassification(RECIPE, small_images, replace(HERE, workers=workers), CPU)
     with pytest.raises(UserError) as error:
         everything(task)
     assert str(error.value).startswith(f"{path} cannot be read as an image (")
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.slow
-def test_missing_and_unsupported_recipe_values_are_refused(data: ImageFolder) -> None:
+def test_missing_and_unsupported_recipe_values_are_refused(small_images: ImageFolder) -> None:
     with pytest.raises(UserError, match="recipe digits has no scaled_crop or random_crop, which image files need"):
-        FileClassification(recipe("digits"), data, HERE, CPU)
+        FileClassification(recipe("digits"), small_images, HERE, CPU)
     with pytest.raises(UserError, match="crop_padding=4, which is not supported for image files"):
-        FileClassification(replace(RECIPE, crop_padding=4), data, HERE, CPU)
+        FileClassification(replace(RECIPE, crop_padding=4), small_images, HERE, CPU)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if recipe(name).dataset == "imagenet"])
-def test_every_recipe_for_imagenet_has_the_values_for_image_files(data: ImageFolder, name: str) -> None:
-    assert FileClassification(recipe(name), data, HERE, CPU).images == 20
+def test_every_recipe_for_imagenet_has_the_values_for_image_files(small_images: ImageFolder, name: str) -> None:
+    assert FileClassification(recipe(name), small_images, HERE, CPU).images == 20
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])
 def test_resume_with_other_workers_continues_bit_for_bit(
-    data: ImageFolder, folders: Folders, tmp_path: Path, step: int
+    small_images: ImageFolder, folders: Folders, shared: Folders, step: int
 ) -> None:
-    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
-    straight = train_one(experiment(), HERE, other, Silent())
+    straight = train_one(experiment(), HERE, shared, Silent())
     with pytest.raises(Stopped):
         train_one(experiment(), replace(HERE, workers=2), folders, stop_at(step))
     record = train_one(experiment(), HERE, folders, Silent())
     assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
-    assert_same(weights(folders, experiment()), weights(other, experiment()))
+    assert_same(weights(folders, experiment()), weights(shared, experiment()))
 
 
 Act = Callable[[list[int]], object]
@@ -217,7 +214,7 @@ def full_disk(*_: object) -> None:
 
 def prepare(act: Act) -> None:
     """Train on twenty small images, act at the second batch, and then drop the batches that were read ahead."""
-    SHIPPED["tiny-imagenet-10"] = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
+    shrink_images()
     read, original = library.survey_recipes, from_files.stream
 
     def small_recipe(files: Iterable[Path]) -> reading.Reading:
@@ -249,7 +246,9 @@ def run_and(act: Act, folders: Folders) -> tuple[int | None, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR2])
-def test_a_signal_to_every_process_of_a_job_saves(data: ImageFolder, folders: Folders, number: signal.Signals) -> None:
+def test_a_signal_to_every_process_of_a_job_saves(
+    small_images: ImageFolder, folders: Folders, number: signal.Signals
+) -> None:
     """A terminal sends SIGINT to a process group, and a cluster sends signals to every process of a job."""
     status, line = run_and(partial(everyone_gets, number), folders)
     assert (status, line[:18]) == (128 + number, "stopped: saved at ")
@@ -258,15 +257,15 @@ def test_a_signal_to_every_process_of_a_job_saves(data: ImageFolder, folders: Fo
     assert checkpoint.load(run / checkpoint.NEWEST).step == 3
 
 
-def test_a_run_whose_every_process_got_sigterm_resumes(data: ImageFolder, folders: Folders) -> None:
+def test_a_run_whose_every_process_got_sigterm_resumes(small_images: ImageFolder, folders: Folders) -> None:
     for step in (3, 6):
         status, _ = run_and(partial(everyone_gets, signal.SIGTERM), folders)
         (run,) = folders.runs.iterdir()
         assert (status, checkpoint.load(run / checkpoint.NEWEST).step) == (143, step)
 
 
-def test_a_signal_to_the_readers_alone_changes_nothing(data: ImageFolder) -> None:
-    task = FileClassification(replace(RECIPE, batch=1), data, replace(HERE, workers=2), CPU)
+def test_a_signal_to_the_readers_alone_changes_nothing(small_images: ImageFolder) -> None:
+    task = FileClassification(replace(RECIPE, batch=1), small_images, replace(HERE, workers=2), CPU)
     batches, handler = task.batches(0, 0, 0), signal.getsignal(signal.SIGCHLD)
     next(batches)
     assert signal.getsignal(signal.SIGCHLD) is handler  # that of a DataLoader would raise an error wherever the run is
@@ -276,7 +275,7 @@ def test_a_signal_to_the_readers_alone_changes_nothing(data: ImageFolder) -> Non
     assert len(list(batches)) == 19
 
 
-def test_the_readers_die_with_a_killed_run(data: ImageFolder, folders: Folders, tmp_path: Path) -> None:
+def test_the_readers_die_with_a_killed_run(small_images: ImageFolder, folders: Folders, tmp_path: Path) -> None:
     """Otherwise they would keep the run's folder locked."""
     note = tmp_path / "workers"
     assert run_and(partial(is_killed, note), folders)[0] == -signal.SIGKILL
@@ -296,7 +295,7 @@ def runs(process: str) -> bool:
         return False
 
 
-def test_a_killed_worker_is_reported_in_one_line(data: ImageFolder, folders: Folders) -> None:
+def test_a_killed_worker_is_reported_in_one_line(small_images: ImageFolder, folders: Folders) -> None:
     status, line = run_and(loses_a_reader, folders)
     assert status == 1
     assert line.startswith("failed: DataLoader worker")
@@ -304,7 +303,7 @@ def test_a_killed_worker_is_reported_in_one_line(data: ImageFolder, folders: Fol
     assert line.endswith("; fewer --workers need less memory")
 
 
-def test_a_run_that_cannot_be_saved_ends_with_its_readers(data: ImageFolder, folders: Folders) -> None:
+def test_a_run_that_cannot_be_saved_ends_with_its_readers(small_images: ImageFolder, folders: Folders) -> None:
     """They are still there while the error is known, and block the SIGTERM with which Python ends them."""
     status, line = run_and(has_a_full_disk, folders)
     assert status == 1
@@ -329,29 +328,25 @@ def test_the_loss_falls_on_real_images(
         library, "survey_recipes", lambda files: replace(read(files), recipes={**read(files).recipes, **small})
     )
     places = ["--data", tmp_path, "--runs", tmp_path / "runs", "--results", tmp_path / "results"]
-    with pytest.raises(SystemExit):
-        main([*map(str, ["train", "resnet20", "--dataset", "tiny-imagenet-10", "--workers", 0, *places])])
+    assert repro(capsys, "train", "resnet20", "--dataset", "tiny-imagenet-10", "--workers", 0, *places)[0] == 0
     (curve,) = (tmp_path / "results" / "curves").iterdir()
     losses = [float(line.split(",")[3]) for line in curve.read_text().splitlines()[1:]]
     assert losses[-1] < 0.8 * losses[0]
-    capsys.readouterr()
-    with pytest.raises(SystemExit):
-        main(["eval", curve.stem, "--data", str(tmp_path), "--runs", str(tmp_path / "runs"), "--format", "json"])
-    answer = json.loads(capsys.readouterr().out)
+    answer = json.loads(repro(capsys, "eval", curve.stem, *places[:4], "--format", "json")[1])
     assert answer["error"] == answer["recorded_error"]
 
 
-def test_a_batch_has_the_channels_last_in_memory_and_its_labels(data: ImageFolder) -> None:
-    (batch,) = stream(TrainViews(data.train, RECIPE), [[(0, 1), (3, 2)]], HERE, CPU)
+def test_a_batch_has_the_channels_last_in_memory_and_its_labels(small_images: ImageFolder) -> None:
+    (batch,) = stream(TrainViews(small_images.train, RECIPE), [[(0, 1), (3, 2)]], HERE, CPU)
     pixels, noise, labels = batch
-    one, other = (TrainViews(data.train, RECIPE)[each] for each in ((0, 1), (3, 2)))
+    one, other = (TrainViews(small_images.train, RECIPE)[each] for each in ((0, 1), (3, 2)))
     assert torch.equal(pixels, torch.stack([one[0], other[0]]))
     assert pixels.is_contiguous(memory_format=torch.channels_last)
     assert (noise.shape, labels.tolist(), labels.dtype) == ((2, 3), [one[2], other[2]], torch.int64)
 
 
-def test_streaming_ends_its_workers(data: ImageFolder) -> None:
-    views = TrainViews(data.train, RECIPE)
+def test_streaming_ends_its_workers(small_images: ImageFolder) -> None:
+    views = TrainViews(small_images.train, RECIPE)
     before = set(multiprocessing.active_children())
     batches: Iterator[list[Tensor]] = stream(views, [[(0, 1)], [(1, 1)]], replace(HERE, workers=2), CPU)
     next(batches)

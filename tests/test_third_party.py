@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from commands import repro
 from safetensors.torch import save_file
-from test_cli import repro
 from torch import Tensor, nn
 from watching import Silent, train_one
 
@@ -531,14 +531,14 @@ def test_a_mapping_by_order_is_shown(ours: Receiver, tmp_path: Path, capsys: pyt
 @pytest.mark.parametrize("names", ["repro", "akamaster", "torchvision", "timm"])
 @pytest.mark.usefixtures("small_digits")
 def test_an_exported_run_has_the_same_error(
-    names: str, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    names: str, shared: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     experiment = experiment_for("resnet20", {}, seed=0, dataset="digits", epochs=1)
     recipe = replace(experiment.recipe, batchnorm_epsilon=0.5)  # which changes the answers, and is not in the file
     experiment = replace(experiment, recipe=recipe)
-    record = train_one(experiment, Runtime(device="cpu"), folders, Silent())
+    record = train_one(experiment, Runtime(device="cpu"), shared, Silent())
     file = tmp_path / "net.safetensors"
-    places = ["--runs", folders.runs, "--results", folders.results]
+    places = ["--runs", shared.runs, "--results", shared.results]
     assert repro(capsys, "export", experiment.id, "--output", file, "--names", names, *places)[0] == 0
     source = layouts()[names].source
     card = file.with_suffix(".md").read_text()
@@ -549,7 +549,7 @@ def test_an_exported_run_has_the_same_error(
     assert names in answer["layouts"]
     _, out, err = repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", *places[:2])
     assert "from the exported file" in out
-    assert f"next: repro eval {record.name} --runs {folders.runs}\n" in err
+    assert f"next: repro eval {record.name} --runs {shared.runs}\n" in err
     elsewhere = ["--runs", tmp_path / "elsewhere", "--device", "cpu"]
     err = repro(capsys, "eval", "resnet20", "--weights", file, *elsewhere)[2]
     assert "next: repro count resnet20 --shortcut A --dataset digits\n" in err

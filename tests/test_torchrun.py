@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from commands import repro
 
 from repro import torchrun
-from repro.cli.app import main
 from repro.errors import UserError
 from repro.runtime import Runtime
 
@@ -54,10 +54,17 @@ def test_variables_that_were_left_behind_are_refused(
     """Such a process would take itself for one of several, and print nothing."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(SystemExit) as end:
-        main(["list", "tables"])
-    assert end.value.code == 2
-    assert f"error: {reason}" in capsys.readouterr().err
+    status, _, err = repro(capsys, "list", "tables")
+    assert (status, f"error: {reason}" in err) == (2, True)
+
+
+def test_a_number_of_processes_that_was_left_behind_is_refused_by_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    status, _, err = repro(capsys, "train", "densenet", "--dataset", "digits", "--device", "cpu")
+    assert (status, "WORLD_SIZE is 2, and RANK is not set; unset WORLD_SIZE" in err) == (2, True)
 
 
 def test_variables_that_fit_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:

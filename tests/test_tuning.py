@@ -1,17 +1,14 @@
 """Tuning of the classifier at the test size after the training: nothing else changes, and resuming is exact."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from forked import two_of
 from test_processes import join_as
 from torch import Tensor, nn
-from watching import Silent, assert_same, stop_at, train_one, weights
+from watching import Silent, assert_same, shrink_images, stop_at, train_one, weights
 
-from repro.data import SHIPPED
 from repro.errors import Stopped
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, classifies
@@ -50,16 +47,7 @@ RECIPE = replace(
 """Two epochs of three steps on twenty images, then two epochs of two steps."""
 EXPERIMENT = Experiment("resnet20", {"shortcut": "A"}, RECIPE, 0)
 TRAINING_STEPS, STEPS = 6, 10
-SPEC = replace(SHIPPED["tiny-imagenet-10"], classes=2, train_images=20, test_images=6)
-
-
-@pytest.fixture(autouse=True)
-def data(write_images: Callable[..., None], folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write twenty training and six test images of two classes."""
-    monkeypatch.setitem(SHIPPED, "tiny-imagenet-10", SPEC)
-    home = folders.data / "tiny-imagenet-10"
-    write_images(home / "train", classes=2, images=10, size=(48, 40))
-    write_images(home / "val", classes=2, images=3, size=(40, 48), first=90)
+pytestmark = pytest.mark.usefixtures("small_images")
 
 
 def engine_at_the_end_of_training(folders: Folders) -> Engine:
@@ -136,16 +124,15 @@ def test_no_epoch_of_the_tuning_repeats_one_of_the_training(folders: Folders, mo
 
 @pytest.mark.slow
 @pytest.mark.parametrize("step", [2, TRAINING_STEPS, TRAINING_STEPS + 1, TRAINING_STEPS + 2, STEPS])
-def test_resume_continues_bit_for_bit(folders: Folders, tmp_path: Path, step: int) -> None:
+def test_resume_continues_bit_for_bit(folders: Folders, shared: Folders, step: int) -> None:
     """Stops in the training, at its end, in the tuning, at the end of its first epoch, and at the end of the run."""
-    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
-    straight = train_one(EXPERIMENT, HERE, other, Silent())
+    straight = train_one(EXPERIMENT, HERE, shared, Silent())
     with pytest.raises(Stopped):
         train_one(EXPERIMENT, HERE, folders, stop_at(step))
     record = train_one(EXPERIMENT, HERE, folders, Silent())
     assert (record.epochs, record.steps) == (4, STEPS)
     assert (record.error, record.loss, record.train_loss) == (straight.error, straight.loss, straight.train_loss)
-    assert_same(weights(folders, EXPERIMENT), weights(other, EXPERIMENT))
+    assert_same(weights(folders, EXPERIMENT), weights(shared, EXPERIMENT))
 
 
 def test_a_run_resumes_from_the_checkpoint_between_the_phases(folders: Folders) -> None:
@@ -161,13 +148,12 @@ def test_a_run_resumes_from_the_checkpoint_between_the_phases(folders: Folders) 
 
 
 @pytest.mark.usefixtures("float64")
-def test_each_seed_trained_at_once_equals_itself_alone(folders: Folders, tmp_path: Path) -> None:
+def test_each_seed_trained_at_once_equals_itself_alone(folders: Folders, elsewhere: Folders) -> None:
     seeds = [replace(EXPERIMENT, seed=seed) for seed in range(2)]
-    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
     train(seeds, replace(HERE, together="stacked"), folders, Silent())
-    train(seeds, replace(HERE, together="off"), other, Silent())
+    train(seeds, replace(HERE, together="off"), elsewhere, Silent())
     for each in seeds:
-        torch.testing.assert_close(weights(folders, each), weights(other, each), rtol=0, atol=1e-10)
+        torch.testing.assert_close(weights(folders, each), weights(elsewhere, each), rtol=0, atol=1e-10)
 
 
 STILL = replace(EXPERIMENT, recipe=replace(RECIPE, lr=0.0))
@@ -176,7 +162,7 @@ STILL = replace(EXPERIMENT, recipe=replace(RECIPE, lr=0.0))
 
 def one_of_two(rank: int, port: int, folders: Folders) -> None:
     join_as(rank, port)
-    SHIPPED["tiny-imagenet-10"] = SPEC
+    shrink_images()
     train([STILL], replace(HERE, processes=2), folders, Silent())
 
 
