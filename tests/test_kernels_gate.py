@@ -62,7 +62,7 @@ def step(model: DenseResNet, images: Tensor) -> Tensor:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("depth", "N"), [(8, 2), (14, 4)])
-def test_network(depth: int, N: int) -> None:
+def test_a_network_with_fused_gates_has_the_loss_and_the_gradients_of_its_modules(depth: int, N: int) -> None:
     torch.manual_seed(0)
     reference = denseresnet_cifar(depth=depth, N=N, classes=10).double().to(memory_format=torch.channels_last)
     model = fused(reference)
@@ -121,7 +121,7 @@ class Apart(nn.Module):
         return self.gate(branch, maps).relu(), maps
 
 
-def test_map_of_several_blocks() -> None:
+def test_the_gradients_of_a_map_of_several_blocks_are_summed() -> None:
     gates = [gate(16, [16, 16]), gate(16, [16, 16, 16]), gate(32, [16, 16, 16, 32])]
     models = [FusedGate(copy.deepcopy(each)) for each in gates]
     given, same = ([*maps([16, 16, 16, 16]), *maps([32], size=2)] for _ in range(2))
@@ -136,7 +136,7 @@ def test_map_of_several_blocks() -> None:
             assert_equal(found.grad, parameter.grad)
 
 
-def test_bfloat16() -> None:
+def test_results_in_bfloat16_are_near_those_in_double_precision() -> None:
     reference = gate(16, [16, 16])
     model = FusedGate(copy.deepcopy(reference).float())
     low = maps([16, 16, 16], dtype=torch.bfloat16)
@@ -153,7 +153,7 @@ def test_bfloat16() -> None:
 
 
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.Identity()])
-def test_without_kernels(activation: nn.Module) -> None:
+def test_in_evaluation_and_without_a_relu_the_modules_compute(activation: nn.Module) -> None:
     reference = gate(16, [16])
     model = FusedGate(copy.deepcopy(reference), activation)
     branch, features = maps([16, 16])
@@ -166,8 +166,7 @@ def test_without_kernels(activation: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("factor", [1, 2])
-def test_two_blocks(factor: int) -> None:
-    """A block takes the sums of the previous block's output only if that is its input."""
+def test_a_block_takes_the_sums_of_the_previous_output_only_if_that_is_its_input(factor: int) -> None:
     torch.manual_seed(0)
     blocks = [each.double() for each in residual_blocks([(16, 1), (16, 1)], 16, N=2, reduction=2)]
     first, second = (FusedGatedBlock(each) for each in copy.deepcopy(blocks))

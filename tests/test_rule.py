@@ -357,12 +357,12 @@ def test_moments_of_the_median_of_an_even_number(n: int) -> None:
     assert moments("median", n) == pytest.approx((0, variance), abs=1e-5)
 
 
-def test_means() -> None:
+def test_a_mean_has_no_bias_and_the_variance_over_the_number_of_runs() -> None:
     assert moments("mean", 4) == moments("last", 4) == (0, 0.25)
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 8, 20])
-def test_quantiles(degrees: int) -> None:
+def test_quantiles_are_scipys(degrees: int) -> None:
     assert t_of_equivalence(degrees) == pytest.approx(stats.t(degrees).ppf(0.95))
     for cells in (1, 5, 27):
         assert t_of_margin(degrees, cells) == pytest.approx(stats.t(degrees).isf(0.025 / cells))
