@@ -8,8 +8,8 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from commands import repro
 from records import append_line_with_test, append_record
-from test_cli import repro
 
 from repro.locks import holder_of
 from repro.store.csv_rows import lines_of, rewrite
@@ -119,16 +119,6 @@ def test_a_shipped_record_is_never_deleted(tmp_path: Path, capsys: pytest.Captur
     assert f"record 1 of {shipped.name} is shipped with the program" in err
     assert keep(capsys, tmp_path, shipped.name, "--record", 1, "--yes")[0] == 0
     assert every_record(tmp_path) == []
-
-
-@pytest.mark.parametrize("number", [1, 2])
-def test_the_gate_weights_are_of_the_first_record(
-    three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
-) -> None:
-    gates = gates_path(tmp_path, three[0].name)
-    write_gates([], gates)
-    assert keep(capsys, tmp_path, three[0].name, "--record", number, "--yes")[0] == 0
-    assert gates.exists() == (number == 1)
 
 
 def test_the_gate_weights_stay_if_the_records_cannot_be_written(

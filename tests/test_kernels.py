@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from commands import repro
 from marking import slow_or_nightly
 from torch import Tensor, nn
 from watching import Silent
@@ -25,7 +26,6 @@ from gpu.launches import TABLES, Candidate, candidates, fastest
 from gpu.passes import Passes
 
 from repro.benchmark.random_images import random_data
-from repro.cli.app import main
 from repro.data import Images
 from repro.errors import UserError
 from repro.experiment import experiment_for
@@ -415,10 +415,8 @@ def test_a_machine_without_gpu_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as ended:
-        main(["train", "resnet20", "--dataset", "digits", "--fused", "--device", "cpu"])
-    assert ended.value.code == 2
-    assert capsys.readouterr().err.strip() == "error: --fused needs a GPU, and this run uses the CPU"
+    command = ["train", "resnet20", "--dataset", "digits", "--fused", "--device", "cpu"]
+    assert repro(capsys, *command) == (2, "", "error: --fused needs a GPU, and this run uses the CPU\n")
 
 
 @pytest.mark.parametrize(
@@ -430,9 +428,11 @@ def test_a_machine_without_gpu_is_refused(
         (replace(Runtime(fused=True, precision="tf32"), processes=2), "--fused supports one process only"),
     ],
 )
-def test_switches_that_the_kernels_exclude(runtime: Runtime, line: str) -> None:
+def test_switches_that_the_kernels_exclude(runtime: Runtime, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match=f"^{line}"):
-        devices._check_switches(runtime, torch.device("cuda:0"))
+        devices.checked_device(replace(runtime, device="cuda"))
 
 
 def test_products_are_in_tf32_only_where_the_runtime_allows_it() -> None:

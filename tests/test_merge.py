@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from commands import repro
 from records import append_record
-from test_cli import repro
 
 from repro.data.inputs.protocol import Averaged, Protocol, Views
 from repro.store.csv_rows import csv_of, header_of, line_of

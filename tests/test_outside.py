@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 import torch
+from commands import repro
 from marking import COUNTS_ALL, slow_or_nightly
 from records import append_record
-from test_papers import RECIPE, TABLE, Write, refused, repro, write
+from test_papers import RECIPE, TABLE, Write, refused, write
 from watching import Silent, stop_at
 
 from repro.api.selection import select, select_all, select_asked, select_matching
@@ -301,15 +302,6 @@ def test_the_id_depends_on_the_file_and_not_on_its_folder(write: Write) -> None:
     assert len(set(ids)) == 3
 
 
-def test_a_recorded_network_is_found_in_a_copy_of_its_paper(write: Write) -> None:
-    nets("paper/sub")
-    name = find("paper/sub/nets.py:Net")
-    content = recorded(name)
-    Path("paper").rename("copy")
-    assert remember(name, content, [Path(), Path("copy")]) == name
-    assert outside(name).place == "copy/sub/nets.py:Net"
-
-
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
@@ -437,6 +429,7 @@ def test_a_network_is_found_in_a_copy_of_its_folder(tmp_path: Path) -> None:
     file.write_text("changed", encoding="utf-8")
     assert remember(name, content, [tmp_path / "copies" / "other", copy]) == name
     assert outside(name).file == copy / "sub" / "nets.py"
+    assert outside(name).place == f"{copy}/sub/nets.py:Net"
 
 
 @pytest.mark.parametrize(

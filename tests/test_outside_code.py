@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_papers import refused, repro
+from commands import repro
+from test_papers import refused
 from watching import Silent, stop_at
 
 from repro.counting.demand import work_of

@@ -2,11 +2,10 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from commands import repro
 
-from repro.cli.app import main
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.recipes import RECIPES, deviations, overridden, overrides_of, recipe
@@ -117,21 +116,14 @@ def test_an_impossible_override_is_refused_before_anything_is_written(
     line: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    status = run("train", *DIGITS, *given(overrides))
-    said = capsys.readouterr()
-    assert (status, said.out, said.err.count("\n")) == (2, "", 1)
-    assert line in said.err
+    status, out, err = repro(capsys, "train", *DIGITS, *given(overrides))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert line in err
     assert list(tmp_path.iterdir()) == []
 
 
 def given(overrides: list[str]) -> list[str]:
     return [word for each in overrides for word in ("--set", each)]
-
-
-def run(*arguments: str) -> Any:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    return end.value.code or 0
 
 
 def test_epochs_and_its_override_exclude_each_other() -> None:
@@ -178,23 +170,22 @@ def test_a_run_with_overrides_is_warned_of_and_recorded_as_deviating(
         *DIGITS,
         *given(["epochs=1", "weight_decay=1e-3", "decay_scope=weights", "batchnorm_images=64"]),
     ]
-    assert run(*command, "--format", "json") == 0
-    said = capsys.readouterr()
+    status, out, err = repro(capsys, *command, "--format", "json")
     changes = ["epochs=1 (8)", "weight_decay=0.001 (0.0005)", "decay_scope=weights (all)", "batchnorm_images=64 (0)"]
-    assert json.loads(said.out)["deviations"] == changes
-    assert f"this run deviates from digits ({', '.join(changes)}) and will not count as a reproduction" in said.err
+    assert (status, json.loads(out)["deviations"]) == (0, changes)
+    assert f"this run deviates from digits ({', '.join(changes)}) and will not count as a reproduction" in err
     (record,) = (each for each in every_record(Path("results")) if each.dataset == "digits")
     assert record.deviations == changes
-    assert run(*command) == 0
-    assert "is already finished; showing its record" in capsys.readouterr().err
+    status, _, err = repro(capsys, *command)
+    assert (status, "is already finished; showing its record" in err) == (0, True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["json", "rich"])
 def test_a_speed_is_measured_with_another_batch(format: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["bench", *DIGITS, "--window", "0.01", "--precision", "fp32", "--set", "batch=8", "--format", format]
-    assert run(*arguments) == 0
-    out = capsys.readouterr().out
+    status, out, _ = repro(capsys, *arguments)
+    assert status == 0
     if format == "json":
         assert json.loads(out)["deviations"] == ["batch=8 (64)"]
     else:

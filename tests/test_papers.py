@@ -15,7 +15,6 @@ from watching import Silent, stop_at
 from repro.api.library import using
 from repro.api.selection import select
 from repro.api.tables import table
-from repro.cli.app import main
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.errors import UserError
 from repro.papers import find_papers
@@ -224,17 +223,7 @@ def test_a_recipe_extends_a_shipped_one_and_one_of_another_paper(
 
 
 WRONG_RECIPES = [
-    ('extends = "digits"', 'extends = "short"', "extends itself: short -> short"),
-    (
-        'extends = "digits"\n',
-        'extends = "b"\n[recipes.b]\nextends = "short"\n',
-        "extends itself: short -> b -> short",
-    ),
-    ('extends = "digits"', 'extends = "digit"', "extends: unknown recipe 'digit'; did you mean digits?"),
-    ("epochs =", "epoch =", "Object contains unknown field `epoch`; did you mean epochs?"),
-    ("value = 1", 'value = "1"', "Expected `int`, got `str` - at `$.epochs.value`"),
     ('paper = "Mine"', 'dataset = "cifra10"', "unknown dataset 'cifra10'; did you mean cifar10"),
-    ('paper = "Mine"', 'default_for = ["resnet21"]', "default_for: unknown model 'resnet21'; did you mean "),
     (
         "epochs =",
         'mean = { value = [0.5, 0.5], source = "printed" }\nstd = { value = [1, 1], source = "printed" }\nepochs =',
@@ -254,17 +243,11 @@ def test_a_wrong_recipe_is_refused_before_anything_is_done(
 
 
 WRONG_TABLES = [
-    ('title = "', 'titel = "', "the table: unknown key 'titel'; did you mean title?"),
     ("[[rows]]", "[[row]]", "the table: unknown key 'row'; did you mean rows?"),
     ("columns = [", "colums = [", "the table: unknown key 'colums'; did you mean columns?"),
     ('model = "densenet"', 'model = "nets.py"', "row 1 (Narrow): unknown model 'nets.py'; see repro list models, or "),
     ('title = "Table 1"', "title = 1", "the table: title is 1, not a string in quotes"),
     ('title = "', 'notes = "one"\ntitle = "', "the table: notes is 'one', not a list of strings in quotes"),
-    (
-        '"87.0"',
-        '"87,0"',
-        "row 1 (Narrow): cell error is '87,0', not a printed number; write a decimal point, and no comma",
-    ),
     (
         '"87.0"',
         '"87.0 ± 0.3"',
@@ -276,15 +259,11 @@ WRONG_TABLES = [
         '"about 87"',
         "row 1 (Narrow): cell error is 'about 87', not a printed number; write it in quotes, such as",
     ),
-    ('"87.0"', "87.0", 'row 1 (Narrow): cell error is 87.0, not a printed number; write it in quotes, such as "2.23M"'),
     ('label = "Narrow"', 'label = " "', "row 1 ( ): label is empty; write a text, or leave the key out"),
-    ('recipe = "short"', 'recipe = "shirt"', "column 2 (error): unknown recipe 'shirt'; did you mean short?"),
-    ('model = "densenet"', 'model = "densnet"', "row 1 (Narrow): unknown model 'densnet'; did you mean densenet?"),
     ('model = "densenet"', "model = 3", "row 1 (Narrow): model is 3, not a string in quotes"),
     ("options = { depth = 7, k = 4 }", "options = 7", "row 1 (Narrow): options is 7, not a table such as { N = 4 }"),
     ('{ error = "10.0" }', '"10.0"', "row 2 (Wide): cells is '10.0', not a table such as { error ="),
     ('dataset = "digits"', 'dataset = ["digits"]', "the table: dataset is ['digits'], not a string in quotes"),
-    ('dataset = "digits"\n', "", "the table: key 'dataset' is missing"),
     ("columns = [", "columns = 3\nold = [", "the table: columns is 3, not a list of tables; write [[columns]]"),
     ('key = "params"', 'key = "error"', "the table: two columns have the same key"),
     ('model = "densenet"', 'model = "unet"', "row 1 (Narrow): unknown option 'depth'; known: "),
@@ -293,7 +272,6 @@ WRONG_TABLES = [
         'model = "unet"',
         "row 1 (Narrow): unet predicts a class for each pixel, and digits needs a model that predicts one class",
     ),
-    ("columns = [", "columns = [[", "not a TOML file: "),
     (
         'recipe = "short" },\n]\n[[rows]]',
         'dataset = "imagenet", protocol = { views = "ten-crop", averaged = "probabilities" } },\n]\n'
@@ -510,7 +488,7 @@ def test_a_run_whose_paper_is_gone_is_still_listed(
 
 
 def test_runs_of_a_users_table_leave_the_spread_of_the_shipped_ones(
-    write: Write, monkeypatch: pytest.MonkeyPatch
+    write: Write, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each table's spread is pooled over the shipped tables and itself."""
     pooled: dict[str, set[str]] = {}
@@ -523,8 +501,7 @@ def test_runs_of_a_users_table_leave_the_spread_of_the_shipped_ones(
     monkeypatch.setattr("repro.comparison.join.pooled_over", noted)
     write(table=TABLE, recipe=RECIPE)
     for name in ("mine", "cifar100"):
-        with pytest.raises(SystemExit, match="0"):
-            main(["table", name, "--papers", "mine"])
+        assert repro(capsys, "table", name, "--papers", "mine")[0] == 0
     shipped = {each.name for each in shipped_tables()}
     assert "cifar100" in shipped
     assert pooled == {"mine": shipped | {"mine"}, "shipped": shipped}

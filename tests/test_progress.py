@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from commands import repro
 from rich.console import Console
 from watching import Silent, engine_of, stop_at, train_one
 
@@ -169,10 +170,9 @@ def test_a_training_begins_with_everything_and_ends_with_where_it_is(
 ) -> None:
     monkeypatch.chdir(folders.data.parent)
     words = ["train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "1", "--device", "cpu"]
-    with pytest.raises(SystemExit) as end:
-        main([*words, "--seeds", "2", "--log", "tensorboard"])
-    assert not end.value.code
-    out, err = (each.splitlines() for each in capsys.readouterr())
+    status, *printed = repro(capsys, *words, "--seeds", 2, "--log", "tensorboard")
+    assert status == 0
+    out, err = (each.splitlines() for each in printed)
     name = next(line for line in err if "seed 0" in line).partition(":")[0]
     network = r"densenet --depth 7 --k 4 --no-bottleneck --compression 1\.0 \(4,122 parameters\) on digits"
     how = r"recipe digits, 1 epoch, seed 0, fp32 on CPU .+, 1 thread, in runs/" + name

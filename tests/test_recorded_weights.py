@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import repro
 from records import runs_behind
-from test_cli import repro
 
 from repro.comparison.join import ErrorCell, compare
 from repro.comparison.verdict import Verdict

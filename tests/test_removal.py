@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import repro
 from records import append_line_with_test, append_record
-from test_cli import repro
 
 from repro import locks
 from repro.errors import UserError

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import repro
 from reading import Page
 from records import judgements, runs_behind
 
-from repro.cli.app import main
 from repro.comparison.join import Comparison, compare, pooled_over
 from repro.comparison.spread import PRINTED_SPREAD
 from repro.comparison.verdict import Verdict
@@ -22,7 +22,7 @@ from repro.report import Report
 from repro.report.replications import references
 from repro.store.results import Record
 from repro.tables import Replication, Table, parse_table, read_table, table_names
-from repro.tables.replications import FAR, Closeness, span
+from repro.tables.replications import Closeness, span
 
 CIFAR = ("resnet-cifar", "densenet-cifar", "wrn-cifar", "wrn-dropout", "wrn-width", "wrn-best", "cifar100")
 TABLE = current_library().tables["cifar100"]
@@ -66,18 +66,10 @@ def bare(table: Table) -> Table:
 
 
 @pytest.mark.parametrize("name", CIFAR)
-def test_every_replication_has_its_source_and_is_near_the_printed_error(name: str) -> None:
-    table = read_table(name)
-    for row in table.rows:
-        for each in row.replications:
-            source, printed = each.source, row.cells[each.reported.column]
-            assert source.url.startswith("https://")
-            assert source.commit or "github.com" not in source.url
-            assert source.place
-            assert 0 < each.error < 100
-            assert (abs(each.error - printed.value) >= FAR) == each.reported.far
-            assert not any(difference.endswith(".") for difference in source.differences)
-    assert any(row.replications for row in table.rows)
+def test_differences_of_replications_are_no_sentences(name: str) -> None:
+    found = [each for row in read_table(name).rows for each in row.replications]
+    assert found
+    assert not any(difference.endswith(".") for each in found for difference in each.source.differences)
 
 
 def test_there_are_at_least_sixty_and_every_file_belongs_to_a_table() -> None:
@@ -199,15 +191,11 @@ def test_a_paper_of_ones_own_may_have_replications_and_no_orphans(
     (tables / "replications").mkdir(parents=True)
     shutil.copy(TABLE, tables / "mine.toml")
     (tables / "replications" / "mine.toml").write_text(SOURCE, encoding="utf-8")
-    with pytest.raises(SystemExit) as shown:
-        main(["table", "mine", "--papers", "mine", "--format", "json"])
-    assert shown.value.code == 0
-    assert json.loads(capsys.readouterr().out)["rows"][0]["replications"][0]["error"] == 24.99
+    status, out, _ = repro(capsys, "table", "mine", "--papers", "mine", "--format", "json")
+    assert (status, json.loads(out)["rows"][0]["replications"][0]["error"]) == (0, 24.99)
     (tables / "replications" / "mine.toml").rename(tables / "replications" / "yours.toml")
-    with pytest.raises(SystemExit) as refused:
-        main(["table", "mine", "--papers", "mine"])
-    assert refused.value.code == 2
-    assert "yours.toml: there is no table" in capsys.readouterr().err
+    status, _, err = repro(capsys, "table", "mine", "--papers", "mine")
+    assert (status, "yours.toml: there is no table" in err) == (2, True)
 
 
 def test_the_column_has_the_number_and_the_range_and_only_where_there_is_one(tmp_path: Path) -> None:

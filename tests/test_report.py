@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import repro
 from records import append_record
 from rich.console import Console
 
 from repro.api.selection import select
 from repro.api.tables import compared
-from repro.cli.app import main
 from repro.comparison.frame import errors_frame
 from repro.comparison.join import Comparison, compare
 from repro.comparison.rule import RULE
@@ -35,6 +35,12 @@ from repro.store.results import Record
 from repro.tables import read_table, table_names
 
 Make = Callable[..., Record]
+
+
+@pytest.fixture
+def without_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the counts: those of all networks take minutes."""
+    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
 
 
 def cifar100(record: Make) -> Comparison:
@@ -82,9 +88,9 @@ def all_measured(record: Make, name: str) -> Comparison:
     return compare(table, list(runs.values()))
 
 
+@pytest.mark.usefixtures("without_counts")
 @pytest.mark.parametrize("name", table_names())
-def test_figures_are_not_broken_at_80_columns(record: Make, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
+def test_figures_are_not_broken_at_80_columns(record: Make, name: str) -> None:
     comparison = all_measured(record, name)
     shown = at_width(comparison, 80)
     assert max(map(len, shown.splitlines())) <= 80
@@ -97,8 +103,8 @@ def test_figures_are_not_broken_at_80_columns(record: Make, name: str, monkeypat
         assert cell.margin is None or re.search(rf"± ?{cell.margin:.{cell.digits}f}", shown)
 
 
-def test_each_of_several_errors_has_the_mark_of_its_own_verdict(record: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
+@pytest.mark.usefixtures("without_counts")
+def test_each_of_several_errors_has_the_mark_of_its_own_verdict(record: Make) -> None:
     table = read_table("densenet-cifar")
     plus, none = (
         experiment_for("densenet", {"depth": 40, "k": 12}, seed=0, recipe_name=name)
@@ -133,9 +139,9 @@ def test_a_record_older_than_a_metric_breaks_nothing(record: Make) -> None:
         assert "not consistent" in text(comparison, format)
 
 
+@pytest.mark.usefixtures("without_counts")
 @pytest.mark.parametrize("name", table_names())
-def test_no_word_of_a_label_or_a_figure_is_cut_at_80_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})  # minutes for all networks
+def test_no_word_of_a_label_or_a_figure_is_cut_at_80_columns(name: str) -> None:
     comparison = compare(read_table(name), [])
     shown = at_width(comparison, 80)
     assert max(map(len, shown.splitlines())) <= 80
@@ -214,11 +220,9 @@ def test_latex_compiles_and_fits_the_page(latex_tables: list[str], tmp_path: Pat
     assert (tmp_path / "all.pdf").stat().st_size > 10_000
 
 
+@pytest.mark.usefixtures("without_counts")
 @pytest.mark.parametrize("name", table_names())
-def test_a_latex_table_with_all_errors_measured_is_scaled_by_little(
-    record: Make, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
+def test_a_latex_table_with_all_errors_measured_is_scaled_by_little(record: Make, name: str) -> None:
     scale = 0.55 if name == "classics" else 0.7  # it has seven columns of errors
     assert width_of(fitting(content_of(all_measured(record, name)).grid)) * scale <= PAGE
 
@@ -372,27 +376,20 @@ def test_check_names_the_mismatches(
     record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as right:
-        main(["table", "cifar100", "--check"])
-    assert (right.value.code, "no mismatch in the cells that were counted or measured" in capsys.readouterr().err) == (
-        0,
-        True,
-    )
+    status, _, err = repro(capsys, "table", "cifar100", "--check")
+    assert (status, "no mismatch in the cells that were counted or measured" in err) == (0, True)
     for seed, error in enumerate((25.0, 25.1)):
         experiment = experiment_for("denseresnet110", {"N": 4}, seed=seed)
         append_record(record(id=experiment.id, seed=seed, error=error), tmp_path / "results")
-    with pytest.raises(SystemExit) as off:
-        main(["table", "cifar100", "--check"])
-    assert off.value.code == 1
-    assert "mismatch: cifar100, DenseResNet-110, N = 4, Error %: printed 22.62, ours 25.05" in capsys.readouterr().err
+    status, _, err = repro(capsys, "table", "cifar100", "--check")
+    mismatch = "mismatch: cifar100, DenseResNet-110, N = 4, Error %: printed 22.62, ours 25.05"
+    assert (status, mismatch in err) == (1, True)
 
 
 def test_a_name_is_needed_to_run_or_choose_rows(capsys: pytest.CaptureFixture[str]) -> None:
     for option in (["--run"], ["--time"], ["--rows", "x"]):
-        with pytest.raises(SystemExit) as wrong:
-            main(["table", *option])
-        assert wrong.value.code == 2
-        assert "requires the name of a table" in capsys.readouterr().err
+        status, _, err = repro(capsys, "table", *option)
+        assert (status, "requires the name of a table" in err) == (2, True)
 
 
 def test_rows_that_are_not_chosen_are_not_shown() -> None:
@@ -400,9 +397,9 @@ def test_rows_that_are_not_chosen_are_not_shown() -> None:
     assert [row.row.label for row in comparison.rows] == ["DenseResNet-110, N = 4"]
 
 
-def test_a_row_with_a_statistic_of_its_own_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("without_counts")
+def test_a_row_with_a_statistic_of_its_own_says_so() -> None:
     """He et al., Table 6: ResNet-110 is the mean of five runs, the number of runs of the others is not printed."""
-    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
     table = read_table("resnet-cifar")
     whole, one = (text(compare(table, [], shown=rows), "md") for rows in (table.rows, table.matching("ResNet-110")))
     assert "number of runs not printed, taken as one; ResNet-110: mean of 5 runs" in whole
@@ -410,8 +407,8 @@ def test_a_row_with_a_statistic_of_its_own_says_so(monkeypatch: pytest.MonkeyPat
     assert "not printed, taken as one" not in one
 
 
-def test_a_number_of_runs_that_is_not_printed_is_never_called_one_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
+@pytest.mark.usefixtures("without_counts")
+def test_a_number_of_runs_that_is_not_printed_is_never_called_one_run() -> None:
     table = read_table("resnet-cifar")
     first, second = (table.matching(label)[0] for label in ("ResNet-20", "ResNet-32"))
     rows = (first, replace(second, statistic="best"))
@@ -423,8 +420,8 @@ def test_a_number_of_runs_that_is_not_printed_is_never_called_one_run(monkeypatc
     assert details == [("best, number of runs not printed",)]
 
 
-def test_rows_of_one_label_are_told_apart_in_data_and_notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("repro.comparison.join.count_cells", lambda table, row: {})
+@pytest.mark.usefixtures("without_counts")
+def test_rows_of_one_label_are_told_apart_in_data_and_notes() -> None:
     table = read_table("densenet-cifar")
     rows = [replace(row, statistic="mean", runs=3, protocol=ONE_CROP) for row in table.matching("DenseNet (k = 12)")]
     comparison = compare(replace(table, rows=tuple(rows)), [])

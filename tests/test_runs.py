@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import repro
 from narrow_paper import write_paper
 from records import append_record
-from test_cli import repro
 from watching import Silent, stop_at, train_one
 
 from repro.api.library import using
 from repro.api.run_lines import RunLine
-from repro.cli.app import main
 from repro.cli.lines import Kind, grid_of, reasons_of
 from repro.errors import Diverged, RunFailed, Stopped, UserError
 from repro.experiment import Experiment, experiment_for
@@ -121,8 +120,8 @@ def test_a_stopped_run_is_listed_with_the_command_that_resumes_it(
     words = "repro train densenet --depth 7 --k 4 --dataset digits --epochs 2 --seed 1 --device cpu"
     places = f"--data {folders.data} --runs {folders.runs} --results {folders.results}"
     assert line["command"] == f"{words} {places}"
-    main_ok(*shlex.split(line["command"])[1:], "--format", "json")
-    assert json.loads(capsys.readouterr().out)["sessions"] == 2
+    status, out, _ = repro(capsys, *shlex.split(line["command"])[1:], "--format", "json")
+    assert (status, json.loads(out)["sessions"]) == (0, 2)
     (line,) = listed(folders, capsys)
     assert (line["epoch"], line["state"], line["command"]) == (2, "done", None)
     assert line["device"].startswith("CPU ")
@@ -177,17 +176,17 @@ def test_another_number_of_epochs_is_another_run_and_says_what_resumes_the_first
 ) -> None:
     stop(small(), folders, 25)
     monkeypatch.setattr("repro.cli.train.train_all", lambda *_: sys.exit(0))  # only what is said before the training
-    places = ("--data", str(folders.data), "--runs", str(folders.runs), "--results", str(folders.results))
+    places = ("--data", folders.data, "--runs", folders.runs, "--results", folders.results)
     network = ("train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--seed", "1", *places)
-    main_ok(*network, "--epochs", "3")
+    status, _, err = repro(capsys, *network, "--epochs", 3)
     (run,) = runs_in(folders.runs)
-    assert capsys.readouterr().err == (
+    assert (status, err) == (
+        0,
         f"3 epochs: this run differs from {small().name} of 2 epochs (stopped), since its learning rates differ; "
-        f"it starts at epoch 1; to resume that one: {run.command}\n"
+        f"it starts at epoch 1; to resume that one: {run.command}\n",
     )
     for same in (["--epochs", "2"], ["--epochs", "3", "--set", "batch=32"], ["--epochs", "3", "--seed", "2"]):
-        main_ok(*network, *same)
-        assert capsys.readouterr().err == ""
+        assert repro(capsys, *network, *same) == (0, "", "")
 
 
 def test_a_run_by_a_recipe_of_another_paper_does_not_stop_the_next_one(
@@ -199,9 +198,9 @@ def test_a_run_by_a_recipe_of_another_paper_does_not_stop_the_next_one(
         other = experiment_for("densenet", options, dataset="digits", seed=0, recipe_name="narrow-digits")
         describe(other, CPU, folders)
     monkeypatch.setattr("repro.cli.train.train_all", lambda *_: sys.exit(0))
-    places = ("--data", str(folders.data), "--runs", str(folders.runs), "--results", str(folders.results))
-    main_ok("train", "densenet", "--depth", "7", "--k", "4", "--dataset", "digits", "--epochs", "3", *places)
-    assert capsys.readouterr().err == ""
+    places = ("--data", folders.data, "--runs", folders.runs, "--results", folders.results)
+    network = ("train", "densenet", "--depth", 7, "--k", 4, "--dataset", "digits")
+    assert repro(capsys, *network, "--epochs", 3, *places) == (0, "", "")
 
 
 def test_a_run_without_its_record_is_not_called_finished(
@@ -218,8 +217,7 @@ def test_a_run_without_its_record_is_not_called_finished(
             train_one(small(), CPU, folders, Silent())
     (line,) = listed(folders, capsys)
     assert (line["epoch"], line["state"]) == (2, "stopped")
-    main_ok(*shlex.split(line["command"])[1:])
-    capsys.readouterr()
+    assert repro(capsys, *shlex.split(line["command"])[1:])[0] == 0
     assert listed(folders, capsys)[0]["state"] == "done"
 
 
@@ -227,9 +225,9 @@ def test_a_finished_run_is_tested_next_with_the_images_that_it_was_trained_on(
     folders: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:
     describe(small(), CPU, folders, ended=Ending.RECORDED)
-    main_ok("list", "runs", "--runs", str(folders.runs))
+    status, _, err = repro(capsys, "list", "runs", "--runs", folders.runs)
     following = f"next: repro eval {small().name} --data {folders.data} --runs {folders.runs}"
-    assert capsys.readouterr().err.splitlines()[-1] == following
+    assert (status, err.splitlines()[-1]) == (0, following)
 
 
 def test_a_diverged_run_has_no_command_to_resume(folders: Folders) -> None:
@@ -242,15 +240,10 @@ def test_a_diverged_run_has_no_command_to_resume(folders: Folders) -> None:
 
 
 def listed(folders: Folders, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    main_ok("list", "runs", "--runs", str(folders.runs), "--format", "json")
-    lines: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["runs"]
+    status, out, _ = repro(capsys, "list", "runs", "--runs", folders.runs, "--format", "json")
+    assert status == 0
+    lines: list[dict[str, Any]] = json.loads(out)["runs"]
     return lines
-
-
-def main_ok(*arguments: str) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    assert not end.value.code
 
 
 def test_a_run_with_overrides_is_resumed_by_the_same_command_and_by_the_listed_one(
@@ -261,13 +254,10 @@ def test_a_run_with_overrides_is_resumed_by_the_same_command_and_by_the_listed_o
     command = shlex.split(f"{words} --set std=0.25,0.25,0.25 --device cpu {places}")
     with monkeypatch.context() as patch:
         patch.setattr("repro.training.progress.watcher.watcher", lambda: stop_at(15))
-        with pytest.raises(SystemExit) as end:
-            main(command)
-    assert end.value.code == 130
+        assert repro(capsys, *command)[0] == 130
     (line,) = listed(folders, capsys)
     assert line["command"] == shlex.join(["repro", *command])
-    main_ok(*command, "--format", "json")
-    answer = json.loads(capsys.readouterr().out)
+    answer = json.loads(repro(capsys, *command, "--format", "json")[1])
     assert (answer["name"], answer["sessions"]) == (line["name"], 2)
     assert answer["deviations"] == [
         "epochs=2 (8)",
@@ -279,8 +269,8 @@ def test_a_run_with_overrides_is_resumed_by_the_same_command_and_by_the_listed_o
 
 def test_a_terminal_shows_the_whole_command(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     stop(small(), folders, 3)
-    main_ok("list", "runs", "--runs", str(folders.runs))
-    assert f"resume: {next(runs_in(folders.runs)).command}\n" in capsys.readouterr().out
+    status, out, _ = repro(capsys, "list", "runs", "--runs", folders.runs)
+    assert (status, f"resume: {next(runs_in(folders.runs)).command}\n" in out) == (0, True)
 
 
 def test_a_run_that_another_process_trains_is_not_called_stopped(folders: Folders) -> None:
@@ -380,16 +370,13 @@ def test_a_command_states_what_differs_from_the_defaults(
 
 
 def test_a_folder_without_runs_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main_ok("list", "runs", "--runs", str(tmp_path / "none"))
-    said = capsys.readouterr()
-    assert (said.out, "there are no runs in" in said.err) == ("", True)
+    status, out, err = repro(capsys, "list", "runs", "--runs", tmp_path / "none")
+    assert (status, out, "there are no runs in" in err) == (0, "", True)
 
 
 def test_the_option_runs_is_only_for_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        main(["list", "tables", "--runs", "mine"])
-    assert end.value.code == 2
-    assert "--runs applies only to repro list runs" in capsys.readouterr().err
+    status, _, err = repro(capsys, "list", "tables", "--runs", "mine")
+    assert (status, "--runs applies only to repro list runs" in err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from commands import repro
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from watching import Silent, assert_same, train_one, weights
 
-from repro.cli.app import main
 from repro.counting.demand import saved_bytes
 from repro.errors import UserError
 from repro.experiment import Experiment
@@ -142,7 +142,5 @@ def test_a_model_that_cannot_save_memory_names_those_that_can(capsys: pytest.Cap
         network = build("resnet20", {}, classes=10)
     with pytest.raises(UserError, match=r"^resnet20 does not support --save-memory; models that do: densenet, "):
         save_memory("resnet20", network)
-    with pytest.raises(SystemExit) as end:
-        main(["train", "resnet20", "--save-memory", "--dataset", "digits"])
-    assert end.value.code == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    status, _, err = repro(capsys, "train", "resnet20", "--save-memory", "--dataset", "digits")
+    assert (status, err.count("\n")) == (2, 1)

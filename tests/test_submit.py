@@ -18,12 +18,13 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
+from commands import repro
 from narrow_paper import write_paper
+from shell_programs import write_program
 from slurm_cluster import wait_for
 
 from repro.api.library import using
 from repro.api.run_lines import run_lines
-from repro.cli.app import main
 from repro.cli.work import work
 from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.queue import live_jobs, logs_of
@@ -46,6 +47,8 @@ from repro.tables import read_table
 from repro.training.runs.outcome import Outcome
 
 ROOT = Path(__file__).parents[1]
+ON_LOCAL = ("table", "narrow", "--run", "--on", "local", "--device", "cpu")
+ON_SLURM = ("table", "narrow", "--run", "--on", "slurm", "--hours", 1, "--device", "cpu")
 
 
 @pytest.fixture
@@ -91,11 +94,8 @@ def submission(folder: Path, where: Where = Where.SLURM, jobs: Sequence[str] = (
 
 def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a shell program in place of one of Slurm's."""
-    path = folder / "bin" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\n{code}\n", encoding="utf-8")
-    path.chmod(0o755)
-    monkeypatch.setenv("PATH", str(path.parent), prepend=os.pathsep)
+    write_program(folder / "bin" / name, code)
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,8 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
 def test_options_that_have_no_effect_are_refused(
     paper: Path, capsys: pytest.CaptureFixture[str], options: str, line: str
 ) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["table", "narrow", *options.split()])
-    assert line in capsys.readouterr().err
+    status, _, err = repro(capsys, "table", "narrow", *options.split())
+    assert (status, line in err) == (2, True)
     assert not (paper / "runs").exists()
 
 
@@ -149,9 +148,8 @@ def test_what_is_missing_is_named(
     if missing == "submitit":
         monkeypatch.setattr("repro.cluster.submit.find_spec", lambda name: None)
     monkeypatch.setattr("repro.cluster.submit.which", lambda name: None)
-    with pytest.raises(SystemExit, match="2"):
-        main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu"])
-    assert line in capsys.readouterr().err
+    status, _, err = repro(capsys, *ON_SLURM)
+    assert (status, line in err) == (2, True)
     assert not (paper / "runs").exists()
 
 
@@ -160,10 +158,9 @@ def test_a_refusal_of_slurm_is_one_line_and_leaves_nothing(
 ) -> None:
     for name in ("sbatch", "srun"):
         program(paper, name, "echo 'sbatch: error: invalid partition: nope' >&2; exit 1", monkeypatch)
-    with pytest.raises(SystemExit, match="2"):
-        main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu", "--partition", "nope"])
     refused = "error: the jobs cannot be submitted: sbatch: error: invalid partition: nope"
-    assert capsys.readouterr().err == f"{refused}; check --hours, --partition and --slurm\n"
+    line = f"{refused}; check --hours, --partition and --slurm\n"
+    assert repro(capsys, *ON_SLURM, "--partition", "nope") == (2, "", line)
     assert not (paper / "runs").exists()
 
 
@@ -187,17 +184,15 @@ def test_jobs_of_slurm_whose_ids_cannot_be_written_are_cancelled(
     program(paper, "scancel", f"echo $* > {paper}/cancelled; exit {status}", monkeypatch)
     full = OSError(ENOSPC, "No space left on device", "submission.json")
     monkeypatch.setattr("repro.cluster.tasks.write_atomically", Mock(side_effect=[None, full]))
-    with pytest.raises(SystemExit, match=f"{exit_status}"):
-        main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu"])
-    assert capsys.readouterr().err.startswith(line)
+    ended, _, err = repro(capsys, *ON_SLURM)
+    assert (ended, err[: len(line)]) == (exit_status, line)
     assert (paper / "cancelled").read_text() == "7\n"
     assert not (paper / "runs").exists()
 
 
 def test_a_folder_whose_name_would_be_replaced_is_refused(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        main(["table", "narrow", "--run", "--on", "local", "--device", "cpu", "--runs", "50%j"])
-    assert f"--runs {paper / '50%j'} contains %, which Slurm replaces" in capsys.readouterr().err
+    status, _, err = repro(capsys, *ON_LOCAL, "--runs", "50%j")
+    assert (status, f"--runs {paper / '50%j'} contains %, which Slurm replaces" in err) == (2, True)
     assert not (paper / "50%j").exists()
 
 
@@ -209,9 +204,9 @@ def test_a_refusal_that_ends_with_advice_is_told_by_the_line_before_it(
         program(
             paper, name, f"printf '%s\\n' \"sbatch: unrecognized option '--foo=1'\" '{advice}' >&2; exit 1", monkeypatch
         )
-    with pytest.raises(SystemExit, match="2"):
-        main(["table", "narrow", "--run", "--on", "slurm", "--hours", "1", "--device", "cpu", "--slurm", "foo=1"])
-    assert "the jobs cannot be submitted: sbatch: unrecognized option '--foo=1'; check" in capsys.readouterr().err
+    status, _, err = repro(capsys, *ON_SLURM, "--slurm", "foo=1")
+    refused = "the jobs cannot be submitted: sbatch: unrecognized option '--foo=1'; check"
+    assert (status, refused in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -239,9 +234,8 @@ def test_a_dry_run_lists_the_jobs_and_submits_none(
     """Jobs of this machine share all runs, so each is shown with its first one."""
     monkeypatch.setattr("repro.cluster.submit.which", lambda name: None)  # there is no Slurm
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    with pytest.raises(SystemExit, match="0"):
-        main(["table", "narrow", "--run", "--seeds", "2", "--dry-run", *options.split()])
-    out, err = capsys.readouterr()
+    status, out, err = repro(capsys, "table", "narrow", "--run", "--seeds", 2, "--dry-run", *options.split())
+    assert status == 0
     with using(()):
         runs = [error.experiment(seed).name for error in read_table("narrow").errors() for seed in (0, 1)]
     local = "--on local" in options
@@ -304,9 +298,8 @@ def test_which_seeds_train_at_once(runtime: Runtime, at_once: bool) -> None:
 
 def test_a_machine_with_too_few_gpus_is_refused(paper: Path, capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     monkeypatch.setattr("repro.cluster.submit._gpus_here", lambda: ["0"])
-    with pytest.raises(SystemExit, match="2"):
-        main(["table", "narrow", "--run", "--on", "local", "--gpus", "2"])
-    assert capsys.readouterr().err == "error: --gpus 2: torch finds 1 GPU on this machine\n"
+    line = "error: --gpus 2: torch finds 1 GPU on this machine\n"
+    assert repro(capsys, "table", "narrow", "--run", "--on", "local", "--gpus", 2) == (2, "", line)
     assert not (paper / "runs").exists()
 
 
@@ -395,9 +388,8 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_its_log(
         ("first", "missing", str(log)),
         ("second", "queued", None),
     ]
-    with pytest.raises(SystemExit, match="0"):
-        main(["list", "runs", "--runs", str(tmp_path)])
-    out = capsys.readouterr().out
+    status, out, _ = repro(capsys, "list", "runs", "--runs", tmp_path)
+    assert status == 0
     assert "first (missing): its job ended before the run started" in out
     assert out.splitlines()[-1] == f"log of first: {log}"
     program(tmp_path, "squeue", "echo 'no slots' >&2; exit 1", monkeypatch)
@@ -428,11 +420,8 @@ def test_a_run_whose_job_ended_before_it_began_is_listed_with_what_trains_it(
     assert (queued.command, queued.changed, missing.changed, missing.log) == (None, None, None, None)
     command = f"repro train resnet20 --dataset digits --seed 3 --data /data --runs {tmp_path} --results /results"
     assert missing.command == command
-    with pytest.raises(SystemExit, match="0"):
-        main(["list", "runs", "--runs", str(tmp_path)])
-    shown = capsys.readouterr()
-    assert shown.out.splitlines()[-1] == f"train: {command}"
-    assert shown.err.splitlines()[-1] == f"next: {command}"
+    status, out, err = repro(capsys, "list", "runs", "--runs", tmp_path)
+    assert (status, out.splitlines()[-1], err.splitlines()[-1]) == (0, f"train: {command}", f"next: {command}")
 
 
 def test_a_run_of_one_job_of_this_machine_has_its_log_and_one_of_several_their_folder(tmp_path: Path) -> None:
@@ -501,13 +490,28 @@ def test_a_paper_is_copied_without_the_runs_that_lie_in_its_folder(
     assert files == {"tables/narrow.toml", "recipes/narrow.toml", "nets.py"}
 
 
-def test_a_network_that_cannot_be_built_is_refused_before_jobs_are_submitted(
-    paper: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("return nn", "return None  # nn", "returns NoneType; it must return a torch.nn.Module"),
+        (
+            "nn.Flatten(), ",
+            "",
+            "does not accept images of 3x32x32 (CxHxW): RuntimeError: mat1 and mat2 shapes cannot be multiplied (16x1 "
+            "and 8x10)",
+        ),
+    ],
+)
+def test_a_network_that_does_not_work_is_refused_before_jobs_are_submitted(
+    paper: Path, capsys: pytest.CaptureFixture[str], old: str, new: str, what: str
 ) -> None:
-    (paper / "papers/narrow/nets.py").write_text("def my_net(width=4, *, classes, channels):\n    return None\n")
-    with pytest.raises(SystemExit, match="2"):
-        main(["table", "narrow", "--rows", "k*8", "--run", "--on", "local", "--device", "cpu"])
-    assert "nets.py:my_net returns NoneType; it must return a torch.nn.Module" in capsys.readouterr().err
+    nets = paper / "papers" / "narrow" / "nets.py"
+    nets.write_text(nets.read_text("utf-8").replace(old, new), encoding="utf-8")
+    assert repro(capsys, *ON_LOCAL, "--rows", "k*8") == (
+        2,
+        "",
+        f"error: papers/narrow/nets.py:my_net {what}\n",
+    )
     assert not (paper / "runs").exists()
 
 
@@ -548,17 +552,6 @@ def test_a_stopped_job_says_what_resumes_its_run(
     assert (stopped.value.after, stopped.value.exit_status) == (after, 128 + number)
 
 
-def test_a_network_that_cannot_be_built_is_refused_before_anything_is_submitted(
-    paper: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    nets = paper / "papers" / "narrow" / "nets.py"
-    nets.write_text(nets.read_text("utf-8").replace("nn.Flatten(), ", ""), encoding="utf-8")
-    with pytest.raises(SystemExit, match="2"):
-        main(["table", "narrow", "--run", "--rows", "k*8", "--on", "local", "--device", "cpu"])
-    assert "nets.py:my_net" in capsys.readouterr().err
-    assert not (paper / "runs").exists()
-
-
 def test_a_run_that_a_process_trains_is_not_submitted(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with using(()):
         (row,) = read_table("narrow").matching("k = 4")
@@ -569,9 +562,8 @@ def test_a_run_that_a_process_trains_is_not_submitted(paper: Path, capsys: pytes
             for each in runs:
                 describe_in(folders, each)
                 locks.enter_context(locked(folders.runs / each.name / LOCK))
-            with pytest.raises(SystemExit, match="0"):
-                main(["table", "narrow", "--run", "--rows", "k*4", "--on", "local", "--device", "cpu"])
-    err = capsys.readouterr().err
+            status, _, err = repro(capsys, *ON_LOCAL, "--rows", "k*4")
+    assert status == 0
     assert "2 runs queued or running" in err
     assert err.endswith("narrow: no run to submit\nnext: repro list runs\n")
 

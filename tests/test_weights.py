@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import repro
 from marking import slow_or_nightly
 from torch import nn
 
-from repro.cli.app import main
 from repro.data import SHIPPED
 from repro.data.inputs.augment import Normalise
 from repro.data.inputs.protocol import ONE_CROP
@@ -241,10 +241,9 @@ def test_an_evaluation_of_published_weights_from_the_command_to_the_error(
     found = replace(published("resnet18"), url=f"{address}/{serve(folder, dict(state))}")
     monkeypatch.setattr(evaluate, "published", lambda model: found)
     command = ["eval", "ResNet_18", "--weights", "torchvision", *asked, "--workers", 0, "--device", "cpu"]
-    with pytest.raises(SystemExit) as end:
-        main([*map(str, command), "--data", str(tmp_path / "data"), "--format", "json"])
-    assert not end.value.code
-    answer = json.loads(capsys.readouterr().out)
+    status, out, _ = repro(capsys, *command, "--data", tmp_path / "data", "--format", "json")
+    answer = json.loads(out)
+    assert status == 0
     assert answer["error"] == pytest.approx(100 * 2 / 3)
     assert (answer["error5"], answer["images"], answer["published_error"]) == (None, 6, 30.242)
     assert answer["weights"] == "ResNet18_Weights.IMAGENET1K_V1"
@@ -292,10 +291,6 @@ def test_impossible_requests_are_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("REPRO_DATA", raising=False)
     monkeypatch.setattr(weights, "fetch", lambda url: pytest.fail("fetched"))
-    with pytest.raises(SystemExit) as end:
-        main(arguments)
-    assert end.value.code == 2
-    err = capsys.readouterr().err
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
+    status, _, err = repro(capsys, *arguments)
+    assert (status, err[:7], err.count("\n")) == (2, "error: ", 1)
     assert line in err
