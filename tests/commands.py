@@ -35,3 +35,12 @@ def repro(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, 
         run([str(each) for each in arguments])
     captured = capsys.readouterr()
     return int(end.value.code or 0), captured.out, captured.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Return the line with which a command is refused; it has written nothing."""
+    before = sorted(Path().rglob("*"))
+    status, out, err = repro(capsys, *arguments)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert sorted(Path().rglob("*")) == before
+    return err.strip()

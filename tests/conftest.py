@@ -18,6 +18,7 @@ import pytest
 import torch
 from hypothesis.configuration import set_hypothesis_home_dir
 from PIL import Image
+from short_paper import Write
 from watching import shrink_digits, shrink_images
 
 from repro import console
@@ -169,6 +170,22 @@ def record() -> Callable[..., Record]:
         return Record(**{**facts, **values})  # type: ignore[arg-type]
 
     return make
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Write a paper into a folder of the working folder, which is temporary."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REPRO_PAPERS", raising=False)
+
+    def written(folder: str = "mine", *, table: str = "", recipe: str = "", name: str = "mine") -> Path:
+        for kind, text in (("tables", table), ("recipes", recipe)):
+            if text:
+                (tmp_path / folder / kind).mkdir(parents=True, exist_ok=True)
+                (tmp_path / folder / kind / f"{name}.toml").write_text(text, encoding="utf-8")
+        return Path(folder)
+
+    return written
 
 
 @pytest.fixture

@@ -14,8 +14,11 @@ from typing import Any, TextIO
 import torch.multiprocessing
 
 from repro.__main__ import main
+from repro.runtime import Runtime
+from repro.training.tasks import file_test, in_memory
 
 SERVER = get_context("forkserver")
+TWO = Runtime(device="cpu", processes=2)
 LOADED = ("repro.cli.app", "repro.training.runs.train", "torch._dynamo", "torchvision", "sklearn.datasets")
 SERVER.set_forkserver_preload(list(LOADED))
 
@@ -26,6 +29,14 @@ def two_of(function: Callable[..., None], *arguments: Any) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     torch.multiprocessing.start_processes(function, (port, *arguments), nprocs=2, start_method="forkserver")
+
+
+def join_as(rank: int, port: int) -> None:
+    """Make this process one of two, as torchrun would, in double precision; both test a part of the images."""
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    in_memory.TEST_BATCHES["cpu"], file_test.TEST_CROPS = 100, 2
 
 
 def start(words: list[str], before: Callable[[], None] | None = None) -> tuple[ForkServerProcess, TextIO]:

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from commands import repro
-from test_papers import Write, refused, write
+from commands import refused, repro
+from short_paper import Write
 from watching import Silent, stop_at
 
 from repro.comparison.alternatives import Trial, TriedAlternative
@@ -23,7 +23,6 @@ from repro.report.alternatives import AlternativesReport
 from repro.tables.reading import read_table
 from repro.training.progress import watcher as progress
 
-__all__ = ["write"]
 RECIPE = """
 [recipes.short]
 extends = "digits"

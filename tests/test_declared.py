@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import repro
+from commands import refused, repro
 from PIL import Image
-from test_papers import refused
 from watching import stop_at
 
 from repro.api.library import using

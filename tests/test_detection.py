@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import repro
+from commands import refused, repro
 from PIL import Image
 from records import record_of
-from test_papers import refused
 from watching import Silent, assert_same, stop_at, train_one, weights
 
 from repro.api.library import using

@@ -95,16 +95,15 @@ PLATEAU = {"schedule": "plateau", "patience": 1, "gamma": 0.5, "label_smoothing"
     ids=["TensorFlow's, average", "torch's, plateau"],
 )
 def test_a_resumed_run_continues_bit_for_bit(
-    tiny: Make, folders: Folders, tmp_path: Path, values: dict[str, object]
+    tiny: Make, folders: Folders, elsewhere: Folders, values: dict[str, object]
 ) -> None:
     experiment = tiny(epochs=4, **{"warmup_epochs": 0, **values})
-    other = replace(folders, runs=tmp_path / "other", results=tmp_path / "elsewhere")
-    straight = train_one(experiment, CPU, other, Silent())
+    straight = train_one(experiment, CPU, elsewhere, Silent())
     with pytest.raises(Stopped):
         train_one(experiment, CPU, folders, stop_at(8))
     record = train_one(experiment, CPU, folders, Silent())
     assert (record.error, record.loss, record.sessions) == (straight.error, straight.loss, 2)
-    one, two = (checkpoint.load(each.runs / experiment.name / checkpoint.NEWEST) for each in (folders, other))
+    one, two = (checkpoint.load(each.runs / experiment.name / checkpoint.NEWEST) for each in (folders, elsewhere))
     assert_same(one.network, two.network)
     assert_same(one.tested, two.tested)
     for index, state in one.optimizer["state"].items():

@@ -13,10 +13,9 @@ import matplotlib
 import pytest
 import torch
 from commands import repro
-from forked import two_of
+from forked import TWO, join_as, two_of
 from matplotlib.text import Text
 from records import append_record, record_of
-from test_processes import TWO, join_as
 from watching import Silent, shrink_digits, stop_at, train_one
 
 from repro.api.records import run_curve

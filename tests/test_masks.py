@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
-from test_segmentation import write_folder
+from slices import write_folder
 
 from repro.data import load
 from repro.errors import UserError

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import torch
-from commands import repro
+from commands import refused, repro
 from marking import COUNTS_ALL, slow_or_nightly
 from records import append_record
-from test_papers import RECIPE, TABLE, Write, refused, write
+from short_paper import RECIPE, TABLE, Write
 from watching import Silent, stop_at
 
 from repro.api.selection import select, select_all, select_asked, select_matching
@@ -39,7 +39,6 @@ from repro.training.engine.stacked import why_one_at_a_time
 from repro.training.initialise import network_of
 from repro.training.progress import watcher as progress
 
-__all__ = ["write"]
 NETS = """
 from pathlib import Path
 

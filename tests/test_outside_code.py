@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import repro
-from test_papers import refused
+from commands import refused, repro
 from watching import Silent, stop_at
 
 from repro.counting.demand import work_of

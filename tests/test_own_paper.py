@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from commands import printed
-from test_walk_throughs import STEP, apply
+from page_steps import STEP, apply
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/own-paper.md").read_text(encoding="utf-8")

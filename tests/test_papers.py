@@ -5,11 +5,11 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import repro
+from commands import refused, repro
+from short_paper import RECIPE, TABLE, Write
 from watching import Silent, stop_at
 
 from repro.api.library import using
@@ -24,62 +24,7 @@ from repro.tables import Table, shipped_tables
 from repro.training.progress import watcher as progress
 
 ROOT = Path(__file__).parents[1]
-RECIPE = """
-[recipes.short]
-extends = "digits"
-summary = "One epoch on the digits."
-paper = "Mine"
-epochs = { value = 1, source = "printed", place = "section 3" }
-"""
-TABLE = """
-title = "Table 1"
-caption = "Test error on the digits"
-paper = "Mine"
-source = "Mine, Table 1"
-dataset = "digits"
-flops_convention = "macs"
-columns = [
-  { key = "params", label = "Params", kind = "params" },
-  { key = "error", label = "Error %", kind = "error", recipe = "short" },
-]
-[[rows]]
-label = "Narrow"
-model = "densenet"
-options = { depth = 7, k = 4 }
-cells = { params = "4.1k", error = "87.0" }
-[[rows]]
-label = "Wide"
-model = "densenet"
-options = { depth = 7, k = 6 }
-cells = { error = "10.0" }
-"""
-Write = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("small_digits")
-
-
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write a paper into a folder of the working folder, which is temporary."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("REPRO_PAPERS", raising=False)
-
-    def written(folder: str = "mine", *, table: str = "", recipe: str = "", name: str = "mine") -> Path:
-        for kind, text in (("tables", table), ("recipes", recipe)):
-            if text:
-                (tmp_path / folder / kind).mkdir(parents=True, exist_ok=True)
-                (tmp_path / folder / kind / f"{name}.toml").write_text(text, encoding="utf-8")
-        return Path(folder)
-
-    return written
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
-    """Return the line with which a command is refused; it has written nothing."""
-    before = sorted(Path().rglob("*"))
-    status, out, err = repro(capsys, *arguments)
-    assert (status, out, err.count("\n")) == (2, "", 1)
-    assert sorted(Path().rglob("*")) == before
-    return err.strip()
 
 
 def listed(capsys: pytest.CaptureFixture[str], what: str, *arguments: object) -> dict[str, str]:

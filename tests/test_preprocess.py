@@ -6,24 +6,18 @@ import numpy as np
 import pytest
 import torch
 from scipy.linalg import fractional_matrix_power
+from watching import correlated_images
 
 from repro.data import Dataset, Images, load
 from repro.data.inputs import preprocess
 from repro.data.inputs.preprocess import FILTER_BIAS, SCALE, Whitener, contrast_normalised, fit, preprocessed, whitened
 
 
-def random_images(n: int, seed: int = 0) -> Images:
-    """Return images of 3x6x6 whose neighbouring pixels are correlated."""
-    noise = torch.rand(n, 3, 9, 9, generator=torch.Generator().manual_seed(seed))
-    smooth = torch.nn.functional.avg_pool2d(noise, 4, stride=1)
-    return Images((smooth * 255).to(torch.uint8), torch.zeros(n, dtype=torch.int64))
-
-
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Dataset:
     """A small dataset, and an empty cache."""
     monkeypatch.setenv("REPRO_CACHE", str(tmp_path))
-    return Dataset(random_images(2500), random_images(100, seed=1), "random:0")
+    return Dataset(correlated_images(2500), correlated_images(100, seed=1), "random:0")
 
 
 @pytest.fixture
@@ -86,7 +80,7 @@ def splits(data: Dataset) -> list[tuple[str, Images]]:
 
 
 def test_the_whitener_ignores_the_test_images(data: Dataset) -> None:
-    other = Dataset(data.train, random_images(100, seed=2), "random:1")
+    other = Dataset(data.train, correlated_images(100, seed=2), "random:1")
     assert torch.equal(preprocessed(data, "zca").train.pixels, preprocessed(other, "zca").train.pixels)
 
 
@@ -137,7 +131,7 @@ def test_a_damaged_whitener_is_computed_again(
 def test_other_images_have_another_whitener(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     fits = counting_fits(monkeypatch)
     preprocessed(data, "zca")
-    preprocessed(Dataset(random_images(600, seed=3), data.test, "random:3"), "zca")
+    preprocessed(Dataset(correlated_images(600, seed=3), data.test, "random:3"), "zca")
     assert fits == [2500, 600]
 
 

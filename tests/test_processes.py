@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import repro
-from forked import two_of
+from forked import TWO, join_as, two_of
 from torch import nn
 from watching import Silent, shrink_digits, stop_at, weights
 
@@ -30,13 +29,11 @@ from repro.training.initialise import initialised
 from repro.training.machine import processes
 from repro.training.runs.train import _check_shares, train
 from repro.training.schedule import lr_at
-from repro.training.tasks import file_test, in_memory
 from repro.training.tasks.kinds import task_for
 from repro.training.tasks.task import Batch, Task
 
 CPU = torch.device("cpu")
 ALONE = Runtime(device="cpu")
-TWO = Runtime(device="cpu", processes=2)
 EPOCHS = 2
 
 
@@ -44,14 +41,6 @@ EPOCHS = 2
 def experiment(tiny: Callable[..., Experiment]) -> Experiment:
     """An experiment of 12 batches: five of 256 and one of 162 images, twice."""
     return tiny(epochs=EPOCHS, dropout=0.0)
-
-
-def join_as(rank: int, port: int) -> None:
-    """Make this process one of two, as torchrun would, in double precision; both test a part of the images."""
-    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    in_memory.TEST_BATCHES["cpu"], file_test.TEST_CROPS = 100, 2
 
 
 def one_of_two(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_preprocess import random_images
-from watching import Silent, assert_same, engine_of, small, stop_at, train_one, weights
+from svhn_files import small_svhn
+from watching import Silent, assert_same, correlated_images, engine_of, small, stop_at, train_one, weights
 
 from repro.data import Dataset, Images, load
 from repro.data.inputs.preprocess import preprocessed
@@ -199,7 +199,7 @@ def test_images_are_normalised_before_they_are_padded_with_zeros(name: str) -> N
 
 
 def test_whitened_images_are_not_normalised() -> None:
-    data = Dataset(random_images(2500), random_images(100, seed=1), "random:0")
+    data = Dataset(correlated_images(2500), correlated_images(100, seed=1), "random:0")
     recipe = experiment_for("wrn", {}, seed=0, recipe_name="wrn-cifar10-zca").recipe
     task = in_memory_task(replace(recipe, crop_padding=0, flip=False), data, CPU, DEVICE)
     white = preprocessed(data, "zca").train.pixels
@@ -212,9 +212,7 @@ def test_svhn_is_learnt_from_files_as_published(
     folders: Folders, monkeypatch: pytest.MonkeyPatch, server: tuple[str, Path]
 ) -> None:
     """The files are small and downloaded; the brightness of an image encodes its digit."""
-    from test_svhn import small
-
-    published = replace(small(server[1]), address=server[0])
+    published = replace(small_svhn(server[1]), address=server[0])
     monkeypatch.setattr(svhn, "SVHN", published)
     monkeypatch.setattr(Experiment, "train_images", 70)
     experiment = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="svhn", epochs=8)

@@ -1,37 +1,17 @@
 """SVHN: small files in the published format with their own checksums; downloads; validation images."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from scipy.io import savemat
+from svhn_files import small_svhn, write_svhn
 
 from repro.data import Dataset
 from repro.data.files.stored import Missing, Stored
 from repro.data.readers import svhn
-from repro.data.readers.svhn import File, Svhn
+from repro.data.readers.svhn import Svhn
 from repro.errors import RunFailed, UserError
-
-
-def write(folder: Path, name: str, n: int, seed: int) -> tuple[File, np.ndarray, np.ndarray]:
-    """Write n images (n, 32, 32, 3) with labels 1 to 10 as the publishers do; return the file and its content."""
-    folder.mkdir(parents=True, exist_ok=True)
-    chance = np.random.default_rng(seed)
-    labels = (1 + np.arange(n) % 10).astype(np.uint8)
-    brightness = (20 * labels)[:, None, None, None]  # so that there is something to learn
-    images = brightness + chance.integers(0, 56, (n, 32, 32, 3), dtype=np.uint8)
-    savemat(folder / name, {"X": images.transpose(1, 2, 3, 0), "y": labels[:, None]}, do_compression=True)
-    return File(name, hashlib.md5((folder / name).read_bytes()).hexdigest()), images, labels
-
-
-def small(folder: Path) -> Svhn:
-    """Write 60 training, 40 extra and 20 test images."""
-    sizes = {"train_32x32.mat": 60, "extra_32x32.mat": 40, "test_32x32.mat": 20}
-    train, extra, test = (write(folder, name, n, seed=n)[0] for name, n in sizes.items())
-    return Svhn((replace(train, validation=2), replace(extra, validation=1)), test, "http://127.0.0.1:9")
 
 
 def load(published: Svhn, root: Path) -> Dataset:
@@ -49,8 +29,8 @@ def check(published: Svhn, root: Path) -> Stored:
 
 
 def test_images_and_labels_are_read(tmp_path: Path) -> None:
-    published = small(tmp_path)
-    _, images, labels = write(tmp_path / "same", "train_32x32.mat", 60, seed=60)
+    published = small_svhn(tmp_path)
+    _, images, labels = write_svhn(tmp_path / "same", "train_32x32.mat", 60, seed=60)
     loaded = load(published, tmp_path)
     assert loaded.train.pixels.shape == (100, 3, 32, 32)
     assert loaded.train.pixels.is_contiguous()
@@ -60,12 +40,12 @@ def test_images_and_labels_are_read(tmp_path: Path) -> None:
 
 
 def test_the_folder_svhn_or_the_folder_itself_is_read(tmp_path: Path) -> None:
-    published = small(tmp_path / "svhn")
+    published = small_svhn(tmp_path / "svhn")
     assert torch.equal(load(published, tmp_path).test.pixels, load(published, tmp_path / "svhn").test.pixels)
 
 
 def test_a_changed_file_is_refused_in_one_line(tmp_path: Path) -> None:
-    published = small(tmp_path)
+    published = small_svhn(tmp_path)
     path = tmp_path / "extra_32x32.mat"
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(UserError, match=r"extra_32x32\.mat is not the published file \(MD5 differs\)"):
@@ -74,7 +54,7 @@ def test_a_changed_file_is_refused_in_one_line(tmp_path: Path) -> None:
 
 def test_missing_files_are_downloaded_and_the_others_kept(server: tuple[str, Path], tmp_path: Path) -> None:
     address, folder = server
-    published = replace(small(folder), address=address)
+    published = replace(small_svhn(folder), address=address)
     (tmp_path / "root" / "svhn").mkdir(parents=True)
     there = tmp_path / "root" / "svhn" / "train_32x32.mat"
     there.write_bytes((folder / there.name).read_bytes())
@@ -86,7 +66,7 @@ def test_missing_files_are_downloaded_and_the_others_kept(server: tuple[str, Pat
 
 def test_a_file_that_cannot_be_downloaded_is_named(server: tuple[str, Path], tmp_path: Path) -> None:
     address, folder = server
-    published = replace(small(folder), address=address)
+    published = replace(small_svhn(folder), address=address)
     (folder / "extra_32x32.mat").write_bytes(b"lies")
     with pytest.raises(RunFailed, match=r"extra_32x32\.mat is not in .*svhn and cannot be downloaded .*MD5.* by hand"):
         load(published, tmp_path)
@@ -94,7 +74,7 @@ def test_a_file_that_cannot_be_downloaded_is_named(server: tuple[str, Path], tmp
 
 
 def test_files_are_checked_without_a_download(tmp_path: Path) -> None:
-    published = small(tmp_path / "svhn")
+    published = small_svhn(tmp_path / "svhn")
     folder = tmp_path / "svhn"
     stored = check(published, tmp_path)
     assert (stored.folder, stored.size) == (folder, sum(path.stat().st_size for path in folder.iterdir()))
@@ -105,13 +85,13 @@ def test_files_are_checked_without_a_download(tmp_path: Path) -> None:
 
 
 def test_validation_images_have_a_fixed_number_per_class_and_file(tmp_path: Path) -> None:
-    loaded = load(small(tmp_path), tmp_path)
+    loaded = load(small_svhn(tmp_path), tmp_path)
     assert loaded.validation is not None
     places = loaded.validation
     assert len(places.unique()) == len(places) == 30
     for part, each in ((places[places < 60], 2), (places[places >= 60], 1)):
         assert loaded.train.labels[part].bincount().tolist() == [each] * 10
-    again = load(small(tmp_path), tmp_path).validation
+    again = load(small_svhn(tmp_path), tmp_path).validation
     assert again is not None
     assert torch.equal(places, again)
 

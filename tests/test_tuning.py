@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from forked import two_of
-from test_processes import join_as
+from forked import join_as, two_of
 from torch import Tensor, nn
 from watching import Silent, assert_same, shrink_images, stop_at, train_one, weights
 

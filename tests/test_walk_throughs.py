@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from page_steps import STEP, apply
 
 ROOT = Path(__file__).parents[1]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-STEP = re.compile(r"<!-- (?P<edit>new|add to|replace in): (?P<place>.+?) -->\n```\w+\n(?P<text>.*?)```", re.DOTALL)
 LINES = 15
 
 
@@ -20,24 +20,6 @@ def walk_throughs() -> dict[str, list[re.Match[str]]]:
     """Return the edits of each walk-through by its heading."""
     sections = re.split(r"^### ", GUIDE.partition("\n## Rules")[0], flags=re.MULTILINE)[1:]
     return {section.splitlines()[0]: list(STEP.finditer(section)) for section in sections}
-
-
-def apply(step: re.Match[str], root: Path) -> None:
-    """Make one edit of a walk-through."""
-    file, _, where = step["place"].partition(", ")
-    path, text = root / file, step["text"]
-    if step["edit"] == "new":
-        assert not path.exists()
-        path.write_text(text, encoding="utf-8")
-        return
-    before = path.read_text(encoding="utf-8")
-    if where == "at the end":
-        path.write_text(before + text, encoding="utf-8")
-        return
-    kind, _, anchor = where.partition(": ")
-    assert before.count(anchor) == 1, f"{anchor!r} must occur exactly once in {file}"
-    after = text.rstrip("\n") if kind == "text" else f"{anchor}\n{text.rstrip(chr(10))}"
-    path.write_text(before.replace(anchor, after), encoding="utf-8")
 
 
 def answer(root: Path, command: str) -> str:

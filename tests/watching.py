@@ -52,6 +52,13 @@ def small(data: Dataset) -> Dataset:
     return replace(data, train=train, test=test)
 
 
+def correlated_images(n: int, seed: int = 0) -> Images:
+    """Return images of 3x6x6 whose neighbouring pixels are correlated."""
+    noise = torch.rand(n, 3, 9, 9, generator=torch.Generator().manual_seed(seed))
+    smooth = torch.nn.functional.avg_pool2d(noise, 4, stride=1)
+    return Images((smooth * 255).to(torch.uint8), torch.zeros(n, dtype=torch.int64))
+
+
 def shrink_digits() -> None:
     """Let training read the digits with 8x8 pixels."""
 
