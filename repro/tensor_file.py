@@ -139,7 +139,8 @@ def _check_format(path: Path, found: Format) -> None:
             f"--weights {path}"
         )
     if found in ADVICE:
-        raise UserError(f"{path} is {found}, not a checkpoint of repro train; {ADVICE[found]}")
+        test = ", and test them: repro eval MODEL --weights FILE" if found is Format.NUMPY else ""
+        raise UserError(f"{path} is {found}, not a checkpoint of repro train; {ADVICE[found]}{test}")
 
 
 def content_of(path: Path) -> bytes:

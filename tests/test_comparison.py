@@ -180,11 +180,11 @@ def test_a_row_with_a_failed_run_is_left_out_of_the_pool(record: Make) -> None:
 def test_a_row_with_a_failed_run_shows_the_spread_that_judges_it(record: Make) -> None:
     comparison = compare(read_table("cifar100"), [*runs_of_n4(record, 22.5, 99.0), *runs_of_n2(record, 23.0, 23.1)])
     pooled, *own = next(each.lines for each in notes_of(comparison) if each.heading == "Verdicts")
-    assert "8 degrees of freedom; the 5 % shared among 5 cells; t = 3.36 for the margin" in pooled
+    assert "8 degrees of freedom; a false-alarm rate of 5 % shared among 5 errors; t = 3.36 for the margin" in pooled
     assert own == [
         "DenseResNet-110, N = 4, Error %: its seeds differ more than independent images explain, so it is judged by "
-        "their spread alone: spread 129.30 times the binomial one, 1 degree of freedom; t = 63.66 for the margin, 6.31 "
-        "for equivalence"
+        "their spread alone: spread between seeds 129.30 times the binomial one, 1 degree of freedom; t = 63.66 for "
+        "the margin, 6.31 for equivalence"
     ]
 
 

@@ -56,7 +56,9 @@ def test_the_fastest_is_chosen_and_the_user_is_told_why(capsys: pytest.CaptureFi
     found = chosen(fastest(SEEDS, runtime_of(TF32), measure))
     assert found == {"graph": True, "fused": True, "channels_last": True, "together": "branches", "at_once": 3}
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("densenet on Card: chose --graph --fused --together branches --at-once 3, 2.5 ms a step and")
+    assert line.startswith(
+        "densenet on Card: chose --graph --fused --together branches --at-once 3, 2.5 ms per step and"
+    )
     assert "(relative speeds: eager 1.0, graph 2.0, graph, NCHW 1.0, graph, fused 4.0, graph, fused, 2 branches" in line
     assert line.endswith("options override this")
 

@@ -102,7 +102,7 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
     ("options", "line"),
     [
         ("--run --hours 4", "--hours requires --on slurm\n"),
-        ("--on local", "--on requires --run, without which nothing is trained"),
+        ("--on local", "--on requires --run\n"),
         ("--run --on slurm", "--on slurm requires --hours, the time limit of each job"),
         ("--run --on slurm --hours inf", "'--hours': 'inf' is above 8760"),
         ("--run --on local --hours 4", "--hours requires --on slurm"),

@@ -215,6 +215,7 @@ def test_a_state_dict_is_found_in_its_file(key: str, ours: Receiver, tmp_path: P
     ("content", "key"),
     [
         (lambda state: {"weights": state, "optimizer": {"lr": 0.1}}, "weights"),
+        (lambda state: {"weights": state, "model": {"name": "resnet20", "depth": 20}}, "weights"),
         (lambda state: {"state_dict": {"model": state}, "epoch": 3}, "state_dict.model"),
     ],
 )

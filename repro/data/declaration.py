@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from repro.bounds import Positive, Whole
-from repro.errors import Mistake, UserError, WrongFiles, collecting
+from repro.errors import Mistake, Place, UserError, WrongFiles, collecting
 from repro.papers import toml_of
 from repro.text import canonical, number_of, unknown
 
@@ -164,7 +164,7 @@ class Declaration(NamedTuple):
 
     def refused(self, reason: str) -> WrongFiles:
         """Return the error of files that do not fit the declaration."""
-        return WrongFiles(_mistake(self.file, self.name, reason))
+        return Place(self.file, f"dataset {self.name}").refused(reason)
 
 
 class Declarations(NamedTuple):
@@ -197,7 +197,7 @@ def survey_datasets(files: Iterable[Path], shipped: Collection[str]) -> Declarat
                     _refuse_second(name, own, found)
                     found[canonical(name)] = Declaration(file, name, _declared(name, given))
                 except UserError as error:
-                    mistakes.append(_mistake(file, name, str(error)))
+                    mistakes.append(Place(file, f"dataset {name}").mistake(str(error)))
     right = {each.name: each for each in found.values()}
     return Declarations(right, tuple(mistakes), frozenset(names - right.keys()))
 
@@ -207,13 +207,8 @@ def _read(file: Path) -> dict[str, Any]:
     content = toml_of(file)
     datasets = content.pop("datasets", None)
     if content or not isinstance(datasets, dict):
-        raise WrongFiles(Mistake(file, "", "write only tables such as [datasets.flowers]"))
+        raise Place(file).refused("write only tables such as [datasets.flowers]")
     return datasets
-
-
-def _mistake(file: Path, name: str, reason: str) -> Mistake:
-    """Return what is wrong with a dataset that a file declares."""
-    return Mistake(file, f"dataset {name}", reason)
 
 
 def _refuse_second(name: str, own: Mapping[str, str], found: Mapping[str, Declaration]) -> None:

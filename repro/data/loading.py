@@ -26,18 +26,17 @@ def load(name: str, root: Path) -> Dataset | ImageFolder | DetectionFolder:
         RunFailed: it cannot be downloaded.
     """
     check_root(root)
-    reader, function = reader_of(name)
-    dataset: Dataset | ImageFolder | DetectionFolder = getattr(reader, function)(name, root)
+    function = DATASETS[name].loader.split(":")[1]
+    dataset: Dataset | ImageFolder | DetectionFolder = getattr(reader_of(name), function)(name, root)
     if isinstance(dataset, Dataset):
         check_number(name, "train_images", len(dataset.train))
         check_number(name, "test_images", len(dataset.test))
     return dataset
 
 
-def reader_of(name: str) -> tuple[ModuleType, str]:
-    """Return the module that reads a dataset, and the name of its function."""
-    file, function = DATASETS[name].loader.split(":")
-    return import_module(f"repro.data.readers.{file}"), function
+def reader_of(name: str) -> ModuleType:
+    """Return the module that reads a dataset."""
+    return import_module(f"repro.data.readers.{DATASETS[name].loader.split(':')[0]}")
 
 
 def check_root(root: Path) -> None:

@@ -48,7 +48,7 @@ def fetch(name: str, root: Path) -> DatasetStatus:
     Most datasets are placed by a user, or held by a package; their readers have no `fetch`.
     """
     try:
-        reader, _ = reader_of(name)
+        reader = reader_of(name)
         if hasattr(reader, "fetch"):
             reader.fetch(name, root)
     except (UserError, RunFailed) as error:
@@ -76,7 +76,7 @@ def _check(name: str, root: Path) -> Stored:
         Missing: it is not there.
         UserError: it is wrong.
     """
-    reader, _ = reader_of(name)
+    reader = reader_of(name)
     if hasattr(reader, "check"):
         return reader.check(name, root)
     load(name, root)  # a small dataset is checked by reading it

@@ -32,6 +32,8 @@ from repro.tensor_file import (
 SAFETENSORS = ".safetensors"
 KEYS = ("state_dict", "model", "net", "state_dict_ema", "model_state_dict", "network")
 """Where training scripts put a state dict; the first that a file has is read, else the only dictionary of tensors."""
+HOLDING = (Tensor, Mapping)
+"""The types of the values of a state dict, and of a dictionary that may hold one."""
 DEEPEST = 3
 """Keys above a state dict in a file; a hostile dictionary may hold itself."""
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
@@ -48,8 +50,8 @@ class StateDict:
     sha256: str = ""
     """The hash of the file; empty for a download, whose name has the hash that was checked."""
     key: str = ""
-    """The key in the file under which they are, such as `state_dict` or `ema.model`; empty if the file has nothing
-    else."""
+    """The key in the file under which they are, such as `state_dict` or `state_dict.model`; empty if they are at the
+    top."""
     prefix: str = ""
     """What was removed from all names."""
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -160,16 +162,13 @@ def _saved(file: Path, written: bytes) -> Content:
 
 def _key_of(content: Mapping[Any, Any]) -> str:
     """Return under which key of a dictionary a state dict is, or what holds one; empty if it is at the top."""
-    if key := next((each for each in KEYS if isinstance(content.get(each), Mapping)), ""):
+    inner = {key: set(map(type, each.values())) for key, each in content.items() if isinstance(each, Mapping)}
+    if key := next((each for each in KEYS if any(issubclass(kind, HOLDING) for kind in inner.get(each, ()))), ""):
         return key
     if any(isinstance(each, Tensor) for each in content.values()):
         return ""
-    of_tensors = [name for name, value in content.items() if isinstance(value, Mapping) and _has_only_tensors(value)]
+    of_tensors = [key for key, kinds in inner.items() if kinds and all(issubclass(each, Tensor) for each in kinds)]
     return of_tensors[0] if len(of_tensors) == 1 and isinstance(of_tensors[0], str) else ""
-
-
-def _has_only_tensors(content: Mapping[Any, Any]) -> bool:
-    return bool(content) and all(isinstance(each, Tensor) for each in content.values())
 
 
 def _loaded(file: Path, content: bytes) -> Any:

@@ -171,18 +171,21 @@ def without_demand(found: Iterable[PlannedRow]) -> list[Subject]:
 
 def planned(found: Sequence[PlannedRow], known: Measurements) -> Plan:
     """Return the plan for some printed errors on a device."""
-    rows = tuple(replace(each, runs=_with_what_is_left(each, known)) for each in found if each.error.recipe)
+    rows = tuple(replace(each, runs=_estimated(each, known)) for each in found if each.error.recipe)
     return Plan(known.device, rows, len(found) - len(rows))
 
 
-def _with_what_is_left(row: PlannedRow, known: Measurements) -> tuple[PlannedRun, ...]:
-    """Return the runs of a printed error with what is left of each."""
+def _estimated(row: PlannedRow, known: Measurements) -> tuple[PlannedRun, ...]:
+    """Return the runs of a printed error, those that are to be trained with what is left of each."""
     left, seeds = row.to_train.runs, [each.status for each in row.runs]
     at_once = known.seeds_at_once(left[0].status.experiment, len(left)) if left else 1
-    return tuple(_left_of(each, seeds, known, at_once) if each.state.to_train else PlannedRun(each) for each in seeds)
+    return tuple(
+        _left_of(each.status, seeds, known, at_once) if each.status.state.to_train else each for each in row.runs
+    )
 
 
 def _left_of(status: RunStatus, seeds: Sequence[RunStatus], known: Measurements, at_once: int) -> PlannedRun:
+    """Return a run with the time, the disk space and the memory that it still needs."""
     demand = demanded(trained_subject(status.experiment))
     image_time = known.image_time(status, at_once > 1, seeds) if status.train_images else None
     return PlannedRun(
