@@ -13,8 +13,9 @@ from records import append_record, record_of, runs_behind
 from repro.api.selection import select
 from repro.api.tables import compared
 from repro.comparison.explain import mismatch_lines, reasons
-from repro.comparison.join import Comparison, compare, pooled_over
+from repro.comparison.join import Comparison, compare
 from repro.comparison.match import conditions
+from repro.comparison.pooling import pooled_over
 from repro.comparison.spread import PRINTED_SPREAD
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict

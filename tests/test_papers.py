@@ -443,7 +443,7 @@ def test_runs_of_a_users_table_leave_the_spread_of_the_shipped_ones(
         pooled["mine" if "mine" in names else "shipped"] = names
         return PRINTED_SPREAD
 
-    monkeypatch.setattr("repro.comparison.join.pooled_over", noted)
+    monkeypatch.setattr("repro.comparison.pooling.pooled_over", noted)
     write(table=TABLE, recipe=RECIPE)
     for name in ("mine", "cifar100"):
         assert repro(capsys, "table", name, "--papers", "mine")[0] == 0

@@ -13,9 +13,11 @@ from commands import repro
 from reading import Page
 from records import judgements, runs_behind
 
-from repro.comparison.join import Comparison, compare, pooled_over
+from repro.comparison.join import Comparison, compare
+from repro.comparison.pooling import pooled_over
 from repro.comparison.spread import PRINTED_SPREAD
 from repro.comparison.verdict import Verdict
+from repro.data.inputs.protocol import Protocol, Views
 from repro.errors import UserError
 from repro.recipes import current_library
 from repro.report import Report
@@ -230,6 +232,39 @@ def test_json_has_every_replication_with_its_source() -> None:
     assert (akamaster["seen"], akamaster["closeness"]) == ("2026-11-27", "other")
     assert len(akamaster["differences"]) == 3
     assert [row["replications"] for row in rows if row["label"] == "Maxout"] == [[]]
+
+
+def test_an_error_has_the_replications_of_the_same_result_in_other_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    borrowing, giving = (
+        json.loads(repro(capsys, "table", name, "--format", "json")[1])["rows"]
+        for name in ("densenet-replication", "densenet-cifar")
+    )
+    found = {row["label"]: row["replications"] for row in borrowing}
+    theirs = {row["name"]: [each for each in row["replications"] if each["column"] == "c10+"] for row in giving}
+    expected = theirs["DenseNet-BC (k = 12)"]
+    assert len(expected) == 12
+    assert found["DenseNet-BC (k = 12), L = 100"] == [{**each, "column": "error"} for each in expected]
+    assert len(found["DenseNet (k = 12), L = 100"]) == 3
+    own = {table.called(row): len(row.replications) for table in [read_table("densenet-cifar")] for row in table.rows}
+    assert {row["name"]: len(row["replications"]) for row in giving} == own
+
+
+def test_a_replication_in_several_tables_is_shown_once_and_only_for_the_same_result(tmp_path: Path) -> None:
+    table = parsed(tmp_path, SOURCE)
+    again = SOURCE.replace('"75.01"', '"24.99"').replace('"accuracy"', '"error"')
+    other = parsed(tmp_path, again + SOURCE.replace("75.01", "74.99")).errors()[0]
+    (compared, *_) = compare(table, [], reported=[other]).rows
+    assert [str(each.error) for each in compared.replications] == ["24.99", "25.01"]
+    changed = (
+        replace(other, recipe=None),
+        replace(other, recipe="resnet-cifar10"),
+        replace(other, dataset="cifar10"),
+        replace(other, row=replace(other.row, options={"shortcut": "A"})),
+        replace(other, row=replace(other.row, model="resnet56")),
+        replace(other, protocol=Protocol(views=Views.CENTRAL_CROP)),
+    )
+    for each in changed:
+        assert compare(table, [], reported=[each]).rows[0].replications == table.rows[0].replications
 
 
 def test_csv_has_number_range_and_all_of_them() -> None:

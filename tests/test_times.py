@@ -19,7 +19,8 @@ from repro.benchmark.steps import ROUNDS, measure_steps, step_experiment
 from repro.benchmark.variants import endless
 from repro.campaign.timing import measure_times
 from repro.cli.output import show
-from repro.comparison.join import Comparison, compare, pooled_over
+from repro.comparison.join import Comparison, compare
+from repro.comparison.pooling import pooled_over
 from repro.comparison.spread import PRINTED_SPREAD
 from repro.comparison.times import IN_TURN, OF_RUNS
 from repro.errors import UserError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from repro.comparison.counts import counts_of, uncounted
-from repro.comparison.join import spreads_for
+from repro.comparison.pooling import spreads_for
 from repro.comparison.spread import Spread
 from repro.console import note
 from repro.counting.cache import counted

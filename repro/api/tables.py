@@ -20,6 +20,7 @@ from repro.store.results import Record, repeated_records, result_folders
 from repro.store.step_times import read_times
 from repro.store.weights_tests import read_weights_tests
 from repro.tables import Selection
+from repro.tables.lookup import reported_errors
 
 
 def table(
@@ -104,6 +105,7 @@ def compared(
     records, times, weights = records_today(places, runs), read_times(places), read_weights_tests(places)
     count_networks(selections)
     repeated = repeated_records(places)
+    reported = reported_errors()
     lowest, spreads = partial(_lowest_error, places), spreads_of(selections, records, named=named)
     return [
         joined(
@@ -111,6 +113,7 @@ def compared(
             records,
             times,
             weights,
+            reported,
             shown=each.rows,
             left_out=each.left_out,
             spread=spread,

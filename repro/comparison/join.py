@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from repro.comparison.counts import CountCell, count_cells
 from repro.comparison.frame import errors_frame
-from repro.comparison.match import WithRuns, is_of, once_each, weights_of, with_runs
-from repro.comparison.rule import MeasuredError, judge, pooled
+from repro.comparison.match import WithRuns, is_of, once_each, replications_for, weights_of, with_runs
+from repro.comparison.rule import judge
 from repro.comparison.spread import PRINTED_SPREAD, Spread
 from repro.comparison.times import TimeCell, time_cells
 from repro.comparison.verdict import Verdict
@@ -22,7 +22,7 @@ from repro.paths import DEFAULT_RESULTS
 from repro.store.results import Record
 from repro.store.step_times import StepTime
 from repro.store.weights_tests import WeightsTest
-from repro.tables import PrintedError, Row, Selection, Statistic, Table, shipped_tables
+from repro.tables import PrintedError, Replication, Row, Selection, Statistic, Table
 from repro.text import signed
 
 if TYPE_CHECKING:
@@ -125,6 +125,12 @@ class ComparedRow:
     counts: dict[str, CountCell] = field(default_factory=dict)
     errors: dict[str, ErrorCell] = field(default_factory=dict)
     times: dict[str, TimeCell] = field(default_factory=dict)
+    replications: tuple[Replication, ...] = ()
+    """What others report for its errors, in this table or for the same results in others; no verdict uses it."""
+
+    def replications_of(self, column: str) -> list[Replication]:
+        """Return what others report for one of its errors."""
+        return [each for each in self.replications if each.reported.column == column]
 
     @property
     def verdict(self) -> Verdict:
@@ -195,6 +201,7 @@ def compare(
     records: Sequence[Record],
     times: Sequence[StepTime] = (),
     weights: Sequence[WeightsTest] = (),
+    reported: Sequence[PrintedError] = (),
     *,
     shown: Sequence[Row] | None = None,
     left_out: Sequence[Row] = (),
@@ -210,6 +217,7 @@ def compare(
         records: the records of all experiments.
         times: all measured times of training steps.
         weights: all tests of weights that others published.
+        reported: the errors of all tables for which others report values.
         shown: the rows to compare, which share the rate of false alarms (default: all).
         left_out: further rows that share it: see `Selection`.
         spread: the spread between seeds, pooled over all tables (default: only the printed spreads).
@@ -231,6 +239,7 @@ def compare(
             count_cells(table, row),
             {each.error.column.key: _error_cell(each, weights, spread, cells, lowest) for each in of_row},
             ratios,
+            replications_for(table, row, reported),
         )
         for row, of_row, ratios in zip(rows, errors, timed, strict=True)
     ]
@@ -238,32 +247,6 @@ def compare(
     used = once_each([*chain(*(each.runs for each in every)), *deviating])
     several = tuple(tuple(repeated[each.id]) for each in used if each.id in repeated)
     return Comparison(table, tuple(compared), tuple(deviating), spread, several, cells, results)
-
-
-def spreads_for(tables: Sequence[Table], records: Sequence[Record]) -> list[Spread]:
-    """Return the spread between seeds that the verdicts of each table use, pooled over the shipped tables and itself.
-
-    The runs of a user's table say nothing about the spread of the shipped ones.
-    """
-    shipped = {each.name: each for each in shipped_tables()}
-    pools = {each.name: {**shipped, each.name: each} for each in tables}
-    common = pooled_over([*shipped.values()], records) if any(each == shipped for each in pools.values()) else None
-    return [common if common and pool == shipped else pooled_over([*pool.values()], records) for pool in pools.values()]
-
-
-def pooled_over(tables: Iterable[Table], records: Sequence[Record]) -> Spread:
-    """Return the spread between seeds, from the printed spreads and all tables' rows; each run counts once.
-
-    Of errors that share runs, the one with most runs counts.
-    """
-    seen, rows = set[str](), list[MeasuredError]()
-    found = chain(*(with_runs(table.errors(), records) for table in tables))
-    for each in sorted(found, key=lambda each: len(each.runs), reverse=True):
-        ids = {run.id for run in each.runs}
-        if each.judged and seen.isdisjoint(ids):
-            rows.append(each.measured)
-            seen |= ids
-    return pooled(rows)
 
 
 def _error_cell(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from repro.comparison.rule import MeasuredError
@@ -15,7 +16,7 @@ from repro.store.protocol_tests import measured
 from repro.store.results import Record
 from repro.store.step_times import StepTime
 from repro.store.weights_tests import WeightsTest
-from repro.tables import PrintedError
+from repro.tables import PrintedError, Replication, Row, Table
 
 
 def runs_of(error: PrintedError, records: Sequence[Record]) -> list[Record]:
@@ -87,6 +88,32 @@ def weights_of(error: PrintedError, tests: Sequence[WeightsTest]) -> list[Weight
     own = [each for each in tests if each.model == error.row.model]
     found = (each for each in own if error.is_of_network(each.model, all_options(each), each.dataset, each.tested_by))
     return sorted(found, key=lambda each: each.error)
+
+
+def replications_for(table: Table, row: Row, reported: Iterable[PrintedError]) -> tuple[Replication, ...]:
+    """Return what others report for a row's errors, and for the same results in other tables; each once."""
+    found = list(row.replications)
+    for error, other in product(table.errors([row]), reported):
+        if _same_result(error, other):
+            known = {_identity(each) for each in found}
+            theirs = (each.for_cell(table.called(row), error.column.key) for each in other.replications)
+            found += [each for each in theirs if _identity(each) not in known]
+    return tuple(found)
+
+
+def _same_result(error: PrintedError, other: PrintedError) -> bool:
+    """Whether two printed errors are of one recipe, network with all its options, dataset, metric and protocol."""
+    same = error.recipe is not None and _result(error) == _result(other)
+    return same and error.options == other.options
+
+
+def _result(error: PrintedError) -> tuple[object, ...]:
+    return error.row.model, error.dataset, error.recipe, error.column.metric, error.protocol
+
+
+def _identity(replication: Replication) -> tuple[object, ...]:
+    source = replication.source
+    return replication.reported.column, source.url, source.place, replication.error
 
 
 def all_options(measured: Record | StepTime | WeightsTest) -> dict[str, Any]:

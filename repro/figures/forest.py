@@ -133,7 +133,7 @@ def _panel(comparison: Comparison, column: Column) -> ForestPanel:
 def _row(comparison: Comparison, row: ComparedRow, cell: ErrorCell) -> ForestRow:
     spread = comparison.pooled
     points = [_printed(cell, spread, max(1, comparison.cells))]
-    points += [_reported(each) for each in row.row.replications_of(cell.printed.column.key)]
+    points += [_reported(each) for each in row.replications_of(cell.printed.column.key)]
     points += [_tested(each) for each in cell.weights]
     changed = [run for run in comparison.deviating if is_of(run, cell.printed)]
     points += [*_runs(Evidence.DEVIATING, cell.printed, changed), *_runs(Evidence.SEED, cell.printed, cell.runs)]

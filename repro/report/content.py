@@ -132,9 +132,9 @@ def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> lis
 def _others(comparison: Comparison, column: Column, view: View) -> list[_Part]:
     """Return what others report for the printed cells, and the errors of their weights, where there are any."""
     parts = []
-    if view.shows(OTHERS) and any(row.row.replications_of(column.key) for row in comparison.rows):
+    if view.shows(OTHERS) and any(row.replications_of(column.key) for row in comparison.rows):
         parts.append(
-            _Part(Heading("others", column.label, numeric=True, named=True), lambda row: others_cell(row.row, column))
+            _Part(Heading("others", column.label, numeric=True, named=True), lambda row: others_cell(row, column))
         )
     tests = [cell.weights for row in comparison.rows for key, cell in row.errors.items() if key == column.key]
     if view.shows(WEIGHTS) and any(tests):

@@ -81,7 +81,7 @@ def row_data(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
             **{key: _time_data(cell) for key, cell in compared.times.items()},
         },
         "matches": {key: cell.matches for key, cell in compared.counts.items()},
-        "replications": [replication_data(each) for each in row.replications],
+        "replications": [replication_data(each) for each in compared.replications],
         "weights": [weights_data(key, each) for key, cell in compared.errors.items() for each in cell.weights],
         "verdict": compared.verdict,
         "why": reasons(comparison, compared),

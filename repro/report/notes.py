@@ -166,7 +166,7 @@ def _repeated(comparison: Comparison) -> list[str]:
 
 def _others(comparison: Comparison) -> list[str]:
     """Return what the column of replications means; nothing without any."""
-    if not any(each.row.replications for each in comparison.rows):
+    if not any(each.replications for each in comparison.rows):
         return []
     what = "a cell such as 5: 6.2–7.1 means five replications, with errors from 6.2 to 7.1 %; no verdict uses them"
     listing = naming_papers(f"repro table {quote(comparison.table.name)} --format json")

@@ -11,12 +11,12 @@ import msgspec
 from repro.comparison.join import ComparedRow, ErrorCell
 from repro.report.grid import Reference, Shown
 from repro.store.weights_tests import WeightsTest
-from repro.tables import Column, ColumnKind, Replication, ReplicationSource, Row, Table
+from repro.tables import Column, ColumnKind, Replication, ReplicationSource, Table
 from repro.tables.replications import span
 from repro.text import number_of
 
 
-def others_cell(row: Row, column: Column) -> Shown:
+def others_cell(row: ComparedRow, column: Column) -> Shown:
     """Return the number of replications of an error and their range."""
     found = row.replications_of(column.key)
     return Shown(span(found), sort_key=len(found)) if found else Shown()
@@ -55,7 +55,7 @@ def references(table: Table, compared: ComparedRow) -> Iterator[Reference]:
     columns = table.of_kind(ColumnKind.ERROR)
     for column in columns:
         before = f"{column.label}: " if len(columns) > 1 else ""
-        for each in sorted(compared.row.replications_of(column.key), key=lambda each: each.error):
+        for each in sorted(compared.replications_of(column.key), key=lambda each: each.error):
             text = f"{before}{each.error:f} %"
             yield Reference(text, _name(each.source.url), _href(each.source), _details(each.source))
         cell = compared.errors.get(column.key)

@@ -11,7 +11,8 @@ from repro.experiment import Experiment
 from repro.models import OptionValue
 from repro.recipes import current_library
 from repro.tables.printed import PrintedError, Table
-from repro.tables.reading import read_table, table_names
+from repro.tables.reading import parse_table, read_table, table_names
+from repro.tables.replication_files import replications_file
 
 
 def errors_of(model: str) -> Iterator[PrintedError]:
@@ -25,6 +26,12 @@ def tables_with(model: str, options: Mapping[str, OptionValue], recipe: str) -> 
     for table in map(read_table, table_names()):
         if any(each.recipe == recipe and each.options == dict(options) for each in _errors_in(table, model)):
             yield table
+
+
+def reported_errors() -> list[PrintedError]:
+    """Return the printed errors of the current library for which others report values; this runs no code of papers."""
+    files = (file for file in current_library().tables.values() if replications_file(file).is_file())
+    return [each for table in map(parse_table, files) for each in table.errors() if each.replications]
 
 
 def protocols_of(experiment: Experiment) -> list[Protocol]:

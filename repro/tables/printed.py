@@ -49,10 +49,6 @@ class Row:
     replications: tuple[Replication, ...] = ()
     """What others report for its errors; not a key of the row, but a file of its own."""
 
-    def replications_of(self, column: str) -> list[Replication]:
-        """Return what others report for one of its errors."""
-        return [each for each in self.replications if each.reported.column == column]
-
     @property
     def quoted(self) -> bool:
         """Whether the paper quotes the row's errors from elsewhere."""
@@ -100,6 +96,11 @@ class PrintedError:
     def options(self) -> dict[str, OptionValue]:
         """Every option of the network, as in `Table.options`."""
         return self.table.options(self.row)
+
+    @property
+    def replications(self) -> list[Replication]:
+        """What others report for it, in the file of its table."""
+        return [each for each in self.row.replications if each.reported.column == self.column.key]
 
     @property
     def images(self) -> int:

@@ -45,7 +45,7 @@ def with_replications(table: Table) -> Table:
         WrongFiles: the file of its replications is malformed, or names an unknown row or column; each mistake names
             file, source and reason.
     """
-    file = table.file.parent / FOLDER / table.file.name
+    file = replications_file(table.file)
     if not file.is_file():
         return table
     found: dict[str, list[Replication]] = {table.called(row): [] for row in table.rows}
@@ -60,6 +60,11 @@ def with_replications(table: Table) -> Table:
     refuse(mistakes)
     rows = tuple(replace(row, replications=tuple(found[table.called(row)])) for row in table.rows)
     return replace(table, rows=rows)
+
+
+def replications_file(table: Path) -> Path:
+    """Return the file of the replications of a table's file; it may not exist."""
+    return table.parent / FOLDER / table.name
 
 
 def orphans(tables: Iterable[Path]) -> Iterator[Mistake]:

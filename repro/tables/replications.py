@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -139,6 +139,10 @@ class Replication:
         value = Decimal(self.reported.value)
         percent = value.scaleb(2) if self.source.unit == Unit.FRACTION else value
         return 100 - percent if self.source.kind == Kind.ACCURACY else percent
+
+    def for_cell(self, row: str, column: str) -> Replication:
+        """Return it as reported for a cell of another table, by the label of its row and its column."""
+        return replace(self, reported=msgspec.structs.replace(self.reported, row=row, column=column))
 
 
 def span(replications: Sequence[Replication]) -> str:
