@@ -168,7 +168,7 @@ def test_in_evaluation_and_without_a_relu_the_modules_compute(activation: nn.Mod
 @pytest.mark.parametrize("factor", [1, 2])
 def test_a_block_takes_the_sums_of_the_previous_output_only_if_that_is_its_input(factor: int) -> None:
     torch.manual_seed(0)
-    blocks = [each.double() for each in residual_blocks([(16, 1), (16, 1)], 16, N=2, reduction=2)]
+    blocks = [each.double() for each in residual_blocks([16], [2], N=2, reduction=2)]
     first, second = (FusedGatedBlock(each) for each in copy.deepcopy(blocks))
     (x,) = maps([16], size=ODD)
     window, out = first([], x)
