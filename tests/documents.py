@@ -32,7 +32,7 @@ from repro.recipes.source import Source, sources_text
 from repro.recipes.values import Value, values_of
 from repro.report import counts, plan
 from repro.report.formats import frame
-from repro.report.formats.frame import FIGURES
+from repro.report.formats.frame import EVIDENCE, FIGURES
 from repro.store.results import Record
 from repro.tables import Column, Row, Table
 from repro.training.initialise import INITIALISERS
@@ -268,7 +268,12 @@ def frame_columns() -> str:
     ours = [
         f"| a column of kind `{kind}` | `KEY_published` string, {_typed(FIGURES[kind], 'KEY_')} |" for kind in FIGURES
     ]
-    return "\n".join(["| DataFrame | Columns and their types |", "| --- | --- |", *lines, *ours])
+    evidence = [
+        f"| `{of}` of a column of kind `error` | {_typed(columns, 'KEY_')} |" for of, columns in EVIDENCE.items()
+    ]
+    at_error = [*FIGURES].index("error") + 1
+    kinds = [*ours[:at_error], *evidence, *ours[at_error:]]
+    return "\n".join(["| DataFrame | Columns and their types |", "| --- | --- |", *lines, *kinds])
 
 
 def _typed(columns: Columns, start: str = "") -> str:

@@ -91,6 +91,21 @@ def test_a_table_has_the_figures_of_each_kind_of_column() -> None:
     assert summary["reproduced"].sum() == 0
 
 
+def test_a_table_has_the_evidence_of_others_with_the_same_types_with_and_without_any() -> None:
+    frame = repro.table("resnet-cifar").to_frame()
+    own = frame.set_index("row").loc["ResNet-20"]
+    assert (own["error_others_n"], own["error_others_lowest"], own["error_others_highest"]) == (15, 5.97, 8.73)
+    assert own["error_weights_n"] == 1
+    assert own["error_weights_lowest"] == own["error_weights_highest"]
+    kinds = {"n": "Int64", "lowest": "float64", "highest": "float64"}
+    for of, table, key in (("others", "wrn-cifar", "c10"), ("weights", "wrn-width", "c10")):
+        for shown in (frame, repro.table(table).to_frame()):
+            start = f"{'error' if shown is frame else key}_{of}"
+            assert {name: str(shown.dtypes[f"{start}_{name}"]) for name in kinds} == kinds
+    chosen = repro.table("wrn-width", columns=["others"]).to_frame()
+    assert [*chosen.columns[3:]] == [f"{key}_others_{name}" for key in ("c10", "c100") for name in kinds]
+
+
 def test_columns_are_also_chosen_by_a_text() -> None:
     listed = repro.table("cifar100", columns=["params", "verdict"], bare=True)
     assert repro.table("cifar100", columns="params, verdict", bare=True).text("csv") == listed.text("csv")

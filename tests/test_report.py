@@ -287,6 +287,31 @@ def test_a_stacked_table_says_which_figures_are_those_of_others() -> None:
     assert ["–", "others 15: 5.97–8.73"] in cells
 
 
+def test_others_are_those_of_the_chosen_errors_or_else_of_all() -> None:
+    table = read_table("densenet-cifar")
+    comparison = compare(table, [], shown=table.matching("*BC*"))
+
+    def shown(*columns: str) -> tuple[list[str], set[str], str]:
+        report = Report([comparison], [], summary=False, view=view_of(table, columns, bare=False))
+        headings = [each.group for each in report.contents[0].grid.headings if each.label == "others"]
+        data = {each["column"] for row in json.loads(report.text("json"))["rows"] for each in row["replications"]}
+        return headings, data, report.text("csv").splitlines()[0]
+
+    assert shown("C10+", "others", "depth")[:2] == (["C10+"], {"c10+"})
+    assert "c100 others n" not in shown("C10+", "others")[2]
+    assert len(shown("others", "depth")[0]) == 4
+
+
+def test_evidence_that_does_not_exist_is_not_shown_as_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
+    none = "no published weights were tested for these rows"
+    refused = repro(capsys, "table", "wrn-width", "--columns", "weights")
+    assert (refused[0], refused[2]) == (2, f"error: {none}; choose other columns\n")
+    shown = repro(capsys, "table", "wrn-width", "--columns", "c10,weights", "--rows", "28-10", "--format", "md")
+    assert (shown[0], shown[2]) == (0, f"{none}\n")
+    quoted = repro(capsys, "table", "imagenet", "--columns", "others,weights", "--rows", "MobileNet-v2")
+    assert f"error: no replications are known for these rows and {none}" in quoted[2]
+
+
 def test_others_are_shown_by_either_name() -> None:
     table = read_table("resnet-cifar")
     assert view_of(table, ["others"], bare=False) == view_of(table, ["Replications"], bare=False)

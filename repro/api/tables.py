@@ -14,7 +14,7 @@ from repro.comparison.join import compare as joined
 from repro.errors import UserError
 from repro.paths import DEFAULT_RUNS
 from repro.report import Report
-from repro.report.view import ALL, View, view_of
+from repro.report.view import ALL, View, check_evidence, view_of
 from repro.store.curves import curve_of
 from repro.store.results import Record, repeated_records, result_folders
 from repro.store.step_times import read_times
@@ -54,8 +54,9 @@ def table(
         if name is None and (rows != "*" or columns or bare):
             raise UserError("rows, columns and bare require the name of a table; see repro.list_tables()")
         selections = select_all() if name is None else [_selected(name, rows)]
-        view = view_of(selections[0].table, columns, bare=bare) if name is not None else ALL
-        return report_on(selections, shown_results(results), summary=name is None, view=view)
+        folder = shown_results(results)
+        view = ALL if name is None else view_on(selections[0], columns, folder, bare=bare)
+        return report_on(selections, folder, summary=name is None, view=view)
 
 
 def compare(name: str | Path, *, rows: str = "*", results: str | Path = "results", papers: Papers = ()) -> Comparison:
@@ -80,6 +81,14 @@ def compare(name: str | Path, *, rows: str = "*", results: str | Path = "results
 
 def _selected(name: str | Path, rows: str) -> Selection:
     return select(str(path_argument("name", name)), text_argument("rows", rows))
+
+
+def view_on(selection: Selection, columns: Sequence[str], results: Path, *, bare: bool) -> View:
+    """Return the view of some columns of a table; UserError if there is no such column, or nothing in any of them."""
+    view = view_of(selection.table, columns, bare=bare)
+    if columns:
+        check_evidence(selection, view, read_weights_tests(result_folders(results)))
+    return view
 
 
 def report_on(

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from repro.api.selection import select_all
-from repro.api.tables import report_on
+from repro.api.tables import report_on, view_on
 from repro.campaign.alternatives import try_alternatives
 from repro.campaign.jobs import jobs_for
 from repro.campaign.timing import check_timed, measure_times
@@ -31,7 +31,7 @@ from repro.console import note, problem
 from repro.errors import UserError, raise_joined
 from repro.paths import DEFAULT_RESULTS, DEFAULT_RUNS, FolderUse, checked_folders
 from repro.report import GRID_FORMATS, ReportFormat
-from repro.report.view import ALL, view_of
+from repro.report.view import ALL
 from repro.runtime import Runtime
 from repro.store.command_text import command_with
 from repro.tables import RunsPerRow, Selection, table_names
@@ -138,7 +138,7 @@ def table(
         return
     chosen = format_of(format, output)
     words = () if columns is None else columns.split(",")
-    view = view_of(selections[0].table, words, bare=bare) if name else ALL
+    view = view_on(selections[0], words, results, bare=bare) if name else ALL
     trained = _train_and_measure(selections[0], options, run=run, time=time)
     report = report_on(selections, results, summary=name is None, view=view, runs=runs or DEFAULT_RUNS)
     show(report, chosen, output)

@@ -101,7 +101,10 @@ class Report:
         return of_summary(self.totals) if self.summary else of_table(self.contents[0])
 
     def to_frame(self) -> DataFrame:
-        """Return a row for each printed row, or in a summary for each table; figures are exact, and errors in %."""
+        """Return a row for each printed row, or in a summary for each table; figures are exact, and errors in %.
+
+        What others report for an error, and the errors of their weights, are a number with the lowest and the highest.
+        """
         return summary_frame(self.totals) if self.summary else table_frame(self.contents[0])
 
     def __repr__(self) -> str:

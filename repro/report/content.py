@@ -83,7 +83,7 @@ def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow, view: Vi
         name=comparison.table.called(row.row),
         reasons=tuple(data.get("why", ())),
         reasons_heading="Possible reasons for the difference" if error_differs else "Count mismatch",
-        references=tuple(references(comparison.table, row)) if view.shows(OTHERS) and not view.bare else (),
+        references=() if view.bare else tuple(references(comparison.table, row, view)),
         muted=row.row.quoted,
         data=data,
     )
@@ -132,12 +132,12 @@ def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> lis
 def _others(comparison: Comparison, column: Column, view: View) -> list[_Part]:
     """Return what others report for the printed cells, and the errors of their weights, where there are any."""
     parts = []
-    if view.shows(OTHERS) and any(row.replications_of(column.key) for row in comparison.rows):
+    if view.shows_of(OTHERS, column.key) and any(row.replications_of(column.key) for row in comparison.rows):
         parts.append(
             _Part(Heading("others", column.label, numeric=True, named=True), lambda row: others_cell(row, column))
         )
     tests = [cell.weights for row in comparison.rows for key, cell in row.errors.items() if key == column.key]
-    if view.shows(WEIGHTS) and any(tests):
+    if view.shows_of(WEIGHTS, column.key) and any(tests):
         weights = Heading("weights", column.label, numeric=True, named=True)
         parts.append(_Part(weights, lambda row: weights_cell(row.errors.get(column.key))))
     return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ import msgspec
 
 from repro.comparison.join import ComparedRow, ErrorCell
 from repro.report.grid import Reference, Shown
+from repro.report.view import ALL, EVIDENCE, OTHERS, SHOWN_WITH, WEIGHTS, View
 from repro.store.weights_tests import WeightsTest
 from repro.tables import Column, ColumnKind, Replication, ReplicationSource, Table
 from repro.tables.replications import span
@@ -50,15 +51,26 @@ def weights_data(column: str, test: WeightsTest) -> dict[str, Any]:
     return {"column": column, **asdict(test)}
 
 
-def references(table: Table, compared: ComparedRow) -> Iterator[Reference]:
+def ranges(data: Mapping[str, Any], column: str) -> dict[str, float]:
+    """Return the number and the range of the evidence of others on an error, from a row's data; nothing without any."""
+    found = dict[str, float]()
+    for key in EVIDENCE:
+        if errors := [each["error"] for each in data.get(key, ()) if each["column"] == column]:
+            figures = {"n": len(errors), "lowest": min(errors), "highest": max(errors)}
+            found |= {f"{SHOWN_WITH[key]}_{name}": figure for name, figure in figures.items()}
+    return found
+
+
+def references(table: Table, compared: ComparedRow, view: View = ALL) -> Iterator[Reference]:
     """Yield what others report for a row and their weights, column by column, from the lowest to the highest error."""
     columns = table.of_kind(ColumnKind.ERROR)
     for column in columns:
         before = f"{column.label}: " if len(columns) > 1 else ""
-        for each in sorted(compared.replications_of(column.key), key=lambda each: each.error):
+        found = compared.replications_of(column.key) if view.shows_of(OTHERS, column.key) else []
+        for each in sorted(found, key=lambda each: each.error):
             text = f"{before}{each.error:f} %"
             yield Reference(text, _name(each.source.url), _href(each.source), _details(each.source))
-        cell = compared.errors.get(column.key)
+        cell = compared.errors.get(column.key) if view.shows_of(WEIGHTS, column.key) else None
         for test in cell.weights if cell else ():
             text = f"{before}{test.error:.2f} %, tested here"
             yield Reference(text, _name(test.source) or test.file, _address(test.source), _test_details(test))

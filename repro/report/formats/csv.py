@@ -9,7 +9,8 @@ from typing import Any
 from repro.comparison.verdict import Verdict
 from repro.report.content import Content
 from repro.report.grid import Grid
-from repro.report.view import View
+from repro.report.replications import ranges
+from repro.report.view import EVIDENCE, OTHERS, View
 from repro.store.csv_rows import csv_of
 from repro.tables import Column, ColumnKind
 
@@ -28,12 +29,10 @@ ERROR = {
 """The CSV columns of an error, by the keys of its figures in the data of a line."""
 TIME = {"published_ratio": "paper ratio", "seconds": "ours s a step", "ratio": "ours ratio", "device": "device"}
 """The CSV columns of a time, by the keys of its figures."""
-OTHERS = ("others n", "others lowest", "others highest")
-"""The CSV columns of what others report for an error: the number of replications and their range."""
-EVIDENCE = ("replications", "weights")
-"""The CSV columns of the evidence of others, as JSON."""
+REPLICATIONS = spaced("others_n", "others_lowest", "others_highest")
+"""The CSV columns of what others report for an error, by the keys of their number and their range."""
 LAST = ("verdict", "why", *EVIDENCE)
-"""The CSV columns after those of the printed columns."""
+"""The CSV columns after those of the printed columns; the evidence of others is JSON."""
 MATCHES = {True: "yes", False: "no", None: ""}
 """Whether our exact count, rounded to the printed digits, equals the printed one; in words, which any encoding has."""
 FIGURES: Mapping[str, Mapping[str, str]] = {"error": ERROR, "time": TIME}
@@ -74,7 +73,7 @@ def _names(column: Column, view: View) -> list[str]:
         else FIGURES.get(column.kind, {}).values()
     )
     own = ("paper", *ours) if view.shows(column.key) else ()
-    others = OTHERS if column.kind == ColumnKind.ERROR and view.has("replications") else ()
+    others = REPLICATIONS.values() if column.kind == ColumnKind.ERROR and view.shows_of(OTHERS, column.key) else ()
     return [f"{column.key} {name}" for name in (*own, *others)]
 
 
@@ -83,21 +82,14 @@ def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]
     for evidence in (each for each in EVIDENCE if data.get(each)):
         row[evidence] = json.dumps(data[evidence], ensure_ascii=False, allow_nan=False)
     for column in columns:
-        row |= _others(column.key, data.get("replications", ()))
         key, measured = column.key, data["measured"].get(column.key)
+        row |= {f"{key} {REPLICATIONS[name]}": each for name, each in ranges(data, key).items() if name in REPLICATIONS}
         row[f"{key} paper"] = data["published"].get(key, "")
         if column.kind in FIGURES and measured:
             row |= {f"{key} {name}": rounded(measured[figure]) for figure, name in FIGURES[column.kind].items()}
         elif measured is not None:
             row |= {f"{key} ours": measured, f"{key} match": MATCHES[data["matches"][key]]}
     return row
-
-
-def _others(key: str, replications: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the number of replications of an error and their range; nothing without any."""
-    errors = [each["error"] for each in replications if each["column"] == key]
-    figures = (len(errors), min(errors), max(errors)) if errors else ()
-    return {f"{key} {name}": figure for name, figure in zip(OTHERS, figures, strict=False)}
 
 
 def rounded(value: object) -> object:

@@ -9,7 +9,9 @@ from repro.comparison.verdict import Verdict
 from repro.frames import Columns, Dtype, frame_of
 from repro.report.content import Content
 from repro.report.grid import Grid
-from repro.tables import Column
+from repro.report.replications import ranges
+from repro.report.view import OTHERS, WEIGHTS, View
+from repro.tables import Column, ColumnKind
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -32,6 +34,12 @@ FIGURES: Mapping[str, Columns] = {
     "time": {"published_ratio": Dtype.NUMBER, "ours": Dtype.NUMBER, "ours_ratio": Dtype.NUMBER, "device": Dtype.TEXT},
 }
 """The columns with our figures, by the kind of a printed column; each begins with the key of the printed column."""
+RANGE = {"n": Dtype.INTEGER, "lowest": Dtype.NUMBER, "highest": Dtype.NUMBER}
+"""The number and the range of the evidence of others on a printed error."""
+EVIDENCE: Mapping[str, Columns] = {
+    of: {f"{of}_{name}": kind for name, kind in RANGE.items()} for of in (OTHERS, WEIGHTS)
+}
+"""The columns with the evidence of others, by what is chosen; each begins with the key of a printed error."""
 KEYS = {"error": {"ours": "value"}, "time": {"ours": "seconds", "ours_ratio": "ratio"}}
 """The keys of our figures in the data of a line, where they differ."""
 SUMMARY = {
@@ -49,9 +57,9 @@ SUMMARY = {
 
 def table_frame(content: Content) -> DataFrame:
     """Return a table, a row for each printed row; printed cells are the printed strings."""
-    printed = tuple(each for each in content.table.columns if content.view.shows(each.key))
-    columns = {**PRINTED, **{name: kind for each in printed for name, kind in _columns(each).items()}}
-    last = {"verdict": Dtype.TEXT} if content.view.has("verdict") else {}
+    view, printed = content.view, content.table.columns
+    columns = {**PRINTED, **{name: kind for each in printed for name, kind in _columns(each, view).items()}}
+    last = {"verdict": Dtype.TEXT} if view.has("verdict") else {}
     return frame_of((_row(line.data, printed) for line in content.grid.lines), columns | last)
 
 
@@ -62,17 +70,20 @@ def summary_frame(summary: Grid) -> DataFrame:
     return frame_of(lines, SUMMARY | dict.fromkeys(judged, Dtype.INTEGER))
 
 
-def _columns(column: Column) -> Columns:
-    """Return the columns for a printed column."""
-    ours = FIGURES.get(column.kind, {})
-    return {f"{column.key}_published": Dtype.TEXT, **{f"{column.key}_{name}": kind for name, kind in ours.items()}}
+def _columns(column: Column, view: View) -> Columns:
+    """Return the columns for a printed column, as far as they are shown."""
+    own = {"published": Dtype.TEXT, **FIGURES.get(column.kind, {})} if view.shows(column.key) else {}
+    of_error = EVIDENCE if column.kind == ColumnKind.ERROR else {}
+    evidence = (names for of, names in of_error.items() if view.shows_of(of, column.key))
+    return {f"{column.key}_{name}": kind for names in (own, *evidence) for name, kind in names.items()}
 
 
 def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
     row = {**data, "row": data["name"]} | ({"verdict": data["verdict"].value} if "verdict" in data else {})
     for column in columns:
         row[f"{column.key}_published"] = data["published"].get(column.key)
-        row |= {f"{column.key}_{name}": figure for name, figure in _figures(data, column).items()}
+        figures = {**_figures(data, column), **ranges(data, column.key)}
+        row |= {f"{column.key}_{name}": figure for name, figure in figures.items()}
     return row
 
 
