@@ -302,6 +302,33 @@ def test_others_are_those_of_the_chosen_errors_or_else_of_all() -> None:
     assert len(shown("others", "depth")[0]) == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "columns", "headings"),
+    [
+        ("wrn-width", ["c10"], ["Source", "Recipes", "Errors"]),
+        ("wrn-width", ["params"], ["Source", "Counts"]),
+        ("wrn-width", ["others"], ["Source", "Others"]),
+        ("cifar100", ["flops"], ["Source", "FLOPs", "Notes"]),
+        ("wrn-times", ["error"], ["Source", "Recipes", "Errors", "Notes"]),
+    ],
+)
+def test_notes_on_columns_that_are_not_shown_are_left_out(name: str, columns: list[str], headings: list[str]) -> None:
+    comparison = compare(read_table(name), [])
+    content = content_of(comparison, view_of(comparison.table, columns, bare=False))
+    assert [each.heading for each in content.notes] == headings
+    assert "wrn-cifar100-zca" not in str(content.notes)
+
+
+def test_no_recipe_is_not_claimed_of_columns_in_which_the_rows_print_nothing() -> None:
+    table = read_table("classics")
+    (errors,) = [
+        each
+        for each in content_of(compare(table, [], shown=table.matching("mobilenetv2"))).notes
+        if each.heading == "Errors"
+    ]
+    assert "no recipe" not in str(errors)
+
+
 def test_evidence_that_does_not_exist_is_not_shown_as_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
     none = "no published weights were tested for these rows"
     refused = repro(capsys, "table", "wrn-width", "--columns", "weights")

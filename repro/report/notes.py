@@ -14,6 +14,7 @@ from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
 from repro.recipes.library import naming_papers
+from repro.report.view import ALL, OTHERS, VERDICT, WEIGHTS, View
 from repro.store.command_text import command_with
 from repro.tables import Column, ColumnKind, PrintedError, Statistic
 from repro.text import number_of
@@ -29,23 +30,26 @@ class Note:
     lines: tuple[str, ...]
 
 
-def notes_of(comparison: Comparison) -> tuple[Note, ...]:
-    """Return the notes of a table, from its source to the best epochs, without those that do not apply."""
-    table = comparison.table
+def notes_of(comparison: Comparison, view: View = ALL) -> tuple[Note, ...]:
+    """Return the notes of a table, from its source to the best epochs, without those on what is not shown."""
+    table, shown = comparison.table, view.of_comparison(comparison)
     convention = Convention(table.flops_convention)
+    counts = [each for each in table.of_kind(ColumnKind.PARAMS, ColumnKind.FLOPS) if view.shows(each.key)]
+    has_flops = any(each.kind == ColumnKind.FLOPS for each in counts)
     notes = {
         "Source": [table.source],
-        "FLOPs": [f"{convention.meaning} ({convention.value!r})"] if table.of_kind(ColumnKind.FLOPS) else [],
-        RECIPES: [f"{name}, {_inferred(name)}" for name in recipe_names(comparison)],
-        "Errors": [*_protocols(comparison), *_without_recipe(comparison)],
-        "Times": time_lines(comparison),
-        "Records": _repeated(comparison),
-        "Others": _others(comparison),
-        "Weights": _weights(comparison),
+        "FLOPs": [f"{convention.meaning} ({convention.value!r})"] if has_flops else [],
+        "Counts": [f"{each.label}: {each.remark}" for each in counts if each.remark],
+        RECIPES: [f"{name}, {_inferred(name)}" for name in recipe_names(shown)],
+        "Errors": [*_protocols(comparison, view), *_without_recipe(comparison, view)],
+        "Times": time_lines(shown),
+        "Records": _repeated(comparison) if view.shows_runs(table) else [],
+        "Others": _others(comparison, view),
+        "Weights": _weights(comparison, view),
         "Notes": list(table.notes),
-        "Marks": _marks(comparison),
-        "Verdicts": _figures_of_the_rule(comparison),
-        "For information": _best_epochs(comparison),
+        "Marks": _marks(shown),
+        "Verdicts": _figures_of_the_rule(comparison if view.shows(VERDICT) else shown),
+        "For information": _best_epochs(shown),
     }
     return tuple(Note(heading, tuple(lines)) for heading, lines in notes.items() if lines)
 
@@ -62,20 +66,27 @@ def _inferred(name: str) -> str:
     return f"inferred: {', '.join(names)}" if names else "every value is printed or read in the authors' code"
 
 
-def _protocols(comparison: Comparison) -> Iterator[str]:
+def _protocols(comparison: Comparison, view: View) -> Iterator[str]:
     """Yield the statistic and the protocol of the printed errors; columns that agree share a line."""
     found: dict[str, list[str]] = {}
-    for column in comparison.table.of_kind(ColumnKind.ERROR):
-        found.setdefault(_protocol(comparison, column), []).append(column.label)
+    columns = _errors(comparison, view)
+    for column in columns:
+        if any(column.key in each.row.cells for each in comparison.rows):
+            found.setdefault(_protocol(comparison, column), []).append(column.label)
     for protocol, labels in found.items():
-        yield protocol if len(comparison.table.of_kind(ColumnKind.ERROR)) == 1 else f"{'; '.join(labels)}: {protocol}"
+        yield protocol if len(columns) == 1 else f"{'; '.join(labels)}: {protocol}"
 
 
-def _without_recipe(comparison: Comparison) -> Iterator[str]:
+def _errors(comparison: Comparison, view: View) -> list[Column]:
+    """Return the columns of errors that are shown."""
+    return [each for each in comparison.table.of_kind(ColumnKind.ERROR) if view.shows(each.key)]
+
+
+def _without_recipe(comparison: Comparison, view: View) -> Iterator[str]:
     """Yield why rows have no recipe; rows with the same reason share a line."""
     found: dict[str, list[str]] = {}
     for each in comparison.rows:
-        if each.row.no_recipe:
+        if each.row.no_recipe and any(column.key in each.row.cells for column in _errors(comparison, view)):
             found.setdefault(each.row.no_recipe, []).append(comparison.table.called(each.row))
     for reason, labels in found.items():
         yield f"{', '.join(labels)}: {Verdict.NO_RECIPE}: {reason}"
@@ -164,18 +175,20 @@ def _repeated(comparison: Comparison) -> list[str]:
     ]
 
 
-def _others(comparison: Comparison) -> list[str]:
+def _others(comparison: Comparison, view: View) -> list[str]:
     """Return what the column of replications means; nothing without any."""
-    if not any(each.replications for each in comparison.rows):
+    reported = [each.reported.column for row in comparison.rows for each in row.replications]
+    if not any(view.shows_of(OTHERS, column) for column in reported):
         return []
     what = "a cell such as 5: 6.2–7.1 means five replications, with errors from 6.2 to 7.1 %; no verdict uses them"
     listing = naming_papers(f"repro table {quote(comparison.table.name)} --format json")
     return [f"{what}; {listing} lists their sources and differences"]
 
 
-def _weights(comparison: Comparison) -> list[str]:
+def _weights(comparison: Comparison, view: View) -> list[str]:
     """Return what the column of weights means; nothing without any."""
-    if not any(cell.weights for row in comparison.rows for cell in row.errors.values()):
+    tested = [column for row in comparison.rows for column, cell in row.errors.items() if cell.weights]
+    if not any(view.shows_of(WEIGHTS, column) for column in tested):
         return []
     return ["the error of published weights, tested here; no verdict uses it"]
 

@@ -59,7 +59,7 @@ class Column:
     """Errors on image files: how the paper tests, such as `{ views = "ten-crop", averaged = "probabilities" }`
     (default: with one crop); a row may have a different one."""
     remark: str = ""
-    """Errors: what a reader should know about how they were measured."""
+    """Errors and counts: what a reader should know about how they were measured or counted."""
     comparable: bool = True
     """Whether our test images are the paper's, and the figures are errors in % of images (default: `true`); otherwise
     both are shown, without a verdict."""

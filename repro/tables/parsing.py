@@ -24,11 +24,14 @@ from repro.tables.checks import expect_keys, expect_member, expect_one_of, table
 from repro.tables.column import Column, ColumnKind, Statistic
 from repro.tables.metric import Metric
 from repro.tables.printed import PrintedError, Row, Table, where_of
+from repro.text import one_of
 
-KIND_OF = dict.fromkeys(("batch", "reference"), ColumnKind.TIME) | dict.fromkeys(
-    ("protocol", "remark"), ColumnKind.ERROR
-)
-"""Keys that only columns of one kind have."""
+KINDS_OF = {
+    **dict.fromkeys(("batch", "reference"), (ColumnKind.TIME,)),
+    "protocol": (ColumnKind.ERROR,),
+    "remark": (ColumnKind.ERROR, ColumnKind.PARAMS, ColumnKind.FLOPS),
+}
+"""Keys that only columns of some kinds have."""
 
 
 def table_of(file: Path, content: dict[str, Any]) -> Table:
@@ -141,9 +144,10 @@ def _column(place: Place, content: dict[str, Any], dataset: str) -> Column:
     if content["kind"] == ColumnKind.ERROR:
         content.setdefault("dataset", dataset)
         content["metric"] = expect_member(place, "metric", content.get("metric", Metric.ERROR), Metric)
-    for key, kind in KIND_OF.items():
-        if key in content and content["kind"] != kind:
-            raise place.refused(f"{key} belongs to a column of kind {kind.value!r}, not {content['kind'].value!r}")
+    for key, kinds in KINDS_OF.items():
+        if key in content and content["kind"] not in kinds:
+            wanted = one_of([repr(each.value) for each in kinds])
+            raise place.refused(f"{key} belongs to a column of kind {wanted}, not {content['kind'].value!r}")
     _expect_known(place, content)
     _read_protocol(place, content)
     if "protocol" in content:

@@ -76,7 +76,7 @@ def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Sec
         "Curves": curve_pictures(comparison, folders),
         "Gates": gate_pictures(comparison, folders),
     }
-    return Section(content, notes, pictures, recipes_of(comparison))
+    return Section(content, notes, pictures, recipes_of(view.of_comparison(comparison)))
 
 
 def _title(comparisons: Sequence[Comparison]) -> str:
