@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from textwrap import wrap
 
 import pytest
 from commands import repro
@@ -29,7 +30,8 @@ from repro.report import Report
 from repro.report.content import content_of
 from repro.report.formats.frame import table_frame
 from repro.report.formats.latex import PAGE, escaped, fitting, width_of
-from repro.report.formats.terminal import COLOURS, plain, table_rich
+from repro.report.formats.terminal import COLOURS, plain, summary_rich, table_rich
+from repro.report.summary import summary_of
 from repro.report.view import View, view_of
 from repro.store.results import Record
 from repro.tables import read_table, table_names
@@ -327,6 +329,20 @@ def test_no_recipe_is_not_claimed_of_columns_in_which_the_rows_print_nothing() -
         if each.heading == "Errors"
     ]
     assert "no recipe" not in str(errors)
+
+
+def test_a_caption_is_as_wide_as_the_terminal(record: Make) -> None:
+    comparison = cifar100(record)
+    narrow = Report([comparison], [], summary=False, view=view_of(comparison.table, ["params"], bare=True))
+    title = narrow.contents[0].title
+    assert [each.rstrip() for each in plain(narrow.rich(), 80).splitlines()[:2]] == wrap(title, 80)
+
+
+def test_a_summary_with_the_mismatches_does_not_say_how_to_list_them(record: Make) -> None:
+    summary = summary_of([cifar100(record)])
+    shown, checked = plain(summary_rich(summary)), plain(summary_rich(summary, checked=True))
+    assert "repro table --check" in shown
+    assert shown.replace("; repro table --check lists the mismatches", "") == checked
 
 
 def test_evidence_that_does_not_exist_is_not_shown_as_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -185,12 +185,12 @@ def _grid(experiment: Experiment, device: str, speeds: Sequence[Speed]) -> Rende
     columns = {name: cells for name, cells in columns.items() if any(cells)}  # a CPU reports no working memory
     followed = " with ".join(part for part in (recipe.name, ", ".join(deviations(recipe))) if part)
     network = f"{typed_name(experiment.model)} {typed_options(experiment.model, experiment.options)}".strip()
-    grid = empty_grid(f"{network}, {followed}, batch size {recipe.batch}, on {device}")
+    grid = empty_grid()
     for heading in columns:
         grid.add_column(heading)
     for cells in zip(*columns.values(), strict=True):
         grid.add_row(*cells)
-    return Fitted(grid)
+    return Fitted(grid, title=f"{network}, {followed}, batch size {recipe.batch}, on {device}")
 
 
 def _percent(share: float | None) -> str:

@@ -147,14 +147,14 @@ def _show_recipe(chosen: Recipe, format: AnswerFormat) -> None:
 
     for line in (chosen.summary, *chosen.notes):
         stdout().print(line, markup=False)
-    grid = empty_grid(f"{chosen.name} ({chosen.paper})")
+    grid = empty_grid()
     alternatives = ("Alternatives",) if chosen.alternatives else ()
     for heading in ("Setting", "Value", *alternatives, "Source"):
         grid.add_column(heading)
     for each in values:
         others = (each.alternatives_text,) if alternatives else ()
         grid.add_row(*map(escape, (each.name, each.text, *others, sources_text(each.sources))))
-    stdout().print(Fitted(grid))
+    stdout().print(Fitted(grid, title=f"{chosen.name} ({chosen.paper})"))
     if file := origin(chosen.file):
         print_line(f"From: {file}", "dim")
     if extended := current_library().reading.extends.get(chosen.name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from shlex import quote
@@ -141,7 +142,7 @@ def table(
     view = view_on(selections[0], words, results, bare=bare) if name else ALL
     trained = _train_and_measure(selections[0], options, run=run, time=time)
     report = report_on(selections, results, summary=name is None, view=view, runs=runs or DEFAULT_RUNS)
-    show(report, chosen, output)
+    show(replace(report, checked=check), chosen, output)
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH or output:

@@ -67,6 +67,8 @@ class Report:
     """The library that the tables are of; it has their recipes."""
     view: View = ALL
     """What is shown of each table."""
+    checked: bool = False
+    """Whether the mismatches are listed too."""
 
     @cached_property
     def contents(self) -> list[Content]:
@@ -83,7 +85,9 @@ class Report:
         """Return what a terminal shows."""
         from repro.report.formats import terminal
 
-        return terminal.summary_rich(self.totals) if self.summary else terminal.table_rich(self.contents[0])
+        if self.summary:
+            return terminal.summary_rich(self.totals, checked=self.checked)
+        return terminal.table_rich(self.contents[0])
 
     def text(self, format: ReportFormat | str) -> str:
         """Return the report in a format, with a newline at the end; HTML has both the summary and the tables."""

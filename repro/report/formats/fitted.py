@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -13,12 +12,17 @@ from repro.encoding import legible
 
 
 class Fitted:
-    """The first of several tables that fits without cutting a word; else the last one without padding, or as text."""
+    """The first of several tables that fits without cutting a word; else the last one without padding, or as text.
 
-    def __init__(self, *tables: Table) -> None:
-        self.tables = tables
+    The title is above it as text, since a narrow table would break its own one into many lines.
+    """
+
+    def __init__(self, *tables: Table, title: str = "") -> None:
+        self.tables, self.title = tables, title
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.title:
+            yield Text(self.title, style="bold")
         for table in self.tables:
             if fit(table, options.max_width, console.encoding):
                 yield table
@@ -34,17 +38,16 @@ def _paragraphs(table: Table) -> Group:
     The footer of a column, which no table shows, is its heading with its group.
     """
     headings = [" ".join(str(column.footer or column.header).split()) for column in table.columns]
-    parts: list[RenderableType] = [Text.from_markup(str(table.title), style="bold")] if table.title else []
+    parts = list[RenderableType]()
     for first, *others in zip(*(column.cells for column in table.columns), strict=True):
         pairs = (f"{heading}: {cell}" for heading, cell in zip(headings[1:], others, strict=True) if cell)
         parts += [first, Padding("; ".join(" ".join(each.split()) for each in pairs), (0, 0, 0, 4))]
     return Group(*parts)
 
 
-def empty_grid(title: str | None = None) -> Table:
+def empty_grid() -> Table:
     """Return a table without rows, with little padding so that figures fit on a terminal of 80 columns."""
-    look = {"title_justify": "left", "title_style": "bold", "box": box.SIMPLE_HEAD, "padding": (0, 1, 0, 0)}
-    return Table(title=title and escape(title), **look)  # type: ignore[arg-type]
+    return Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
 
 
 def fit(table: Table, width: int, encoding: str) -> bool:

@@ -27,7 +27,7 @@ def table_rich(content: Content) -> RenderableType:
     """Return a table, why rows may differ, the runs that deviate, and the notes."""
     parts: list[RenderableType] = [_fitted_table(content)]
     if content.deviating:
-        parts.append(Fitted(_to_rich(content.deviating.without_details(), content.deviating.title)))
+        parts.append(grid_rich(content.deviating))
     return Group(*parts, *(each for note in content.beneath() for each in _note(note)))
 
 
@@ -39,22 +39,27 @@ def _note(note: Note) -> list[RenderableType]:
     return [Text(f"{note.heading}:", style="dim"), *items]
 
 
-def summary_rich(summary: Grid) -> RenderableType:
-    """Return the summary of tables, one line per table."""
-    hint = "repro table NAME shows one table; repro table --check lists the mismatches"
-    return Group(Fitted(_to_rich(summary.without_details(), summary.title)), Text(hint, style="dim"))
+def summary_rich(summary: Grid, *, checked: bool = False) -> RenderableType:
+    """Return the summary of tables, one line per table.
+
+    Args:
+        summary: the tables.
+        checked: whether the mismatches are listed too.
+    """
+    hint = f"repro table NAME shows one table{'' if checked else '; repro table --check lists the mismatches'}"
+    return Group(grid_rich(summary), Text(hint, style="dim"))
 
 
 def grid_rich(grid: Grid) -> RenderableType:
     """Return any grid with its title."""
-    return Fitted(_to_rich(grid.without_details(), grid.title))
+    return Fitted(_to_rich(grid.without_details()), title=grid.title)
 
 
 def count_rich(grid: Grid, notes: Sequence[Note], modules: Grid | None) -> RenderableType:
     """Return the counts of a network, what was counted, and the counts of its modules."""
-    parts: list[RenderableType] = [Fitted(_to_rich(grid, "", whole=True))]
+    parts: list[RenderableType] = [Fitted(_to_rich(grid, whole=True))]
     parts += [part for note in notes for part in _note(note)]
-    return Group(*parts, *([Fitted(_to_rich(modules, "", whole=True))] if modules else []))
+    return Group(*parts, *([Fitted(_to_rich(modules, whole=True))] if modules else []))
 
 
 def plain(renderable: RenderableType, width: int = 160) -> str:
@@ -67,10 +72,10 @@ def plain(renderable: RenderableType, width: int = 160) -> str:
 def _fitted_table(content: Content) -> Fitted:
     """Return the table: ours next to the printed cells if the terminal is wide enough, else below them."""
     stacked = _with_short_verdicts(content.grid.stacked()) if content.view.shows(VERDICT) else content.grid.stacked()
-    narrow = _to_rich(_without_last(stacked) if content.view.shows(VERDICT) else stacked, content.title, tight=True)
+    narrow = _to_rich(_without_last(stacked) if content.view.shows(VERDICT) else stacked, tight=True)
     narrow.padding = 0
-    beside = _to_rich(content.grid, content.title, whole=True)
-    return Fitted(beside, _to_rich(stacked, content.title, tight=True), narrow)
+    beside = _to_rich(content.grid, whole=True)
+    return Fitted(beside, _to_rich(stacked, tight=True), narrow, title=content.title)
 
 
 def _with_short_verdicts(stacked: Grid) -> Grid:
@@ -97,16 +102,15 @@ def _without_last(stacked: Grid) -> Grid:
     return replace(stacked, headings=stacked.headings[:-1], lines=tuple(lines))
 
 
-def _to_rich(grid: Grid, title: str, *, whole: bool = False, tight: bool = False) -> Table:
+def _to_rich(grid: Grid, *, whole: bool = False, tight: bool = False) -> Table:
     """Return a grid as a rich table.
 
     Args:
         grid: what is shown.
-        title: the title above the table.
         whole: whether figures are kept on one line.
         tight: whether the parts of a figure are joined, so that it stays whole where a cell is broken into lines.
     """
-    table = empty_grid(title)
+    table = empty_grid()
     for heading, text in zip(grid.headings, grid.heading_lines, strict=True):
         justify: JustifyMethod = "right" if heading.numeric else "left"
         table.add_column(
