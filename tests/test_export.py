@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from textwrap import wrap
 
 import pytest
 import torch
@@ -127,7 +128,8 @@ def test_the_card_and_the_file_have_the_mean_and_std_of_the_training_images(
     assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), rel=1e-4)
     assert std == pytest.approx(pixels.std((0, 2, 3)).tolist(), rel=1e-4)
     shown = [f"{name}: {', '.join(f'{each:.6g}' for each in of)}" for name, of in (("mean", mean), ("std", std))]
-    assert f"normalised as in training ({'; '.join(shown)})" in path.with_suffix(".md").read_text()
+    card = " ".join(path.with_suffix(".md").read_text().split())
+    assert f"normalised as in training ({'; '.join(shown)})" in card
     monkeypatch.setattr(weights_file, "exported_experiment", lambda found: None)  # as of a network with another name
     monkeypatch.setattr(weights_file, "load", kinds.load)
     arguments = ("eval", "densenet", "--weights", path, "--dataset", "digits", "--set", "depth=7", "--set", "k=4")
@@ -156,7 +158,7 @@ def test_an_older_checkpoint_without_mean_and_std_is_exported(
     del content["statistics"], content["checksum"]
     torch.save(content, newest)
     assert export(capsys, folders, experiment.id, "--output", path)[0] == 0
-    card = path.with_suffix(".md").read_text()
+    card = " ".join(path.with_suffix(".md").read_text().split())
     assert "(mean: the training set's own; std: the training set's own)" in card
     answer = json.loads(repro(capsys, "eval", "densenet", "--weights", path, "--device", "cpu", "--format", "json")[1])
     assert (answer["error"], answer["mean"]) == (record.error, [])
@@ -204,6 +206,8 @@ def test_the_card_of_a_row_tells_printed_error_and_verdict(
         "300 epochs, 234,600 steps: finished",
     ):
         assert line in card
+    below = card.partition("```\n\n")[2]
+    assert below.splitlines() == wrap(below, 100, break_on_hyphens=False)
     other = replace(facts, record=record(seed=7, deviations=["batch=32 (64)"]))
     card = model_card(other, tmp_path / "net.safetensors")
     assert f"{cell.verdict.value}, of 2 runs, without this one" in card

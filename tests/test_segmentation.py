@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import repro
 from PIL import Image
 from slices import SIDE, cells, write, write_folder
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from watching import Silent, assert_same, stop_at, train_one, weights
 
+from repro.cli.train import _summary
 from repro.comparison.join import compare
 from repro.comparison.verdict import Verdict
 from repro.data import DATASETS, Dataset, Images, load
@@ -24,6 +26,7 @@ from repro.models import build
 from repro.paths import Folders
 from repro.recipes import recipe
 from repro.report import Report
+from repro.report.model_card import CardFacts, model_card
 from repro.runtime import Runtime
 from repro.store.results import Record, read_records
 from repro.tables import read_table
@@ -309,7 +312,7 @@ def test_overlapping_tiles_cover_the_slice_with_its_mirrored_surroundings(tmp_pa
 # A whole run
 
 
-def test_a_run_learns_and_is_recorded_evaluated_and_drawn(folders: Folders) -> None:
+def test_a_run_learns_and_is_recorded_evaluated_and_drawn(folders: Folders, capsys: pytest.CaptureFixture[str]) -> None:
     write_folder(folders.data)
     run = experiment(epochs=20, lr=0.02, dropout=0.0, border_weight=1.0)
     run = replace(run, options={**run.options, "base": 8})
@@ -323,6 +326,12 @@ def test_a_run_learns_and_is_recorded_evaluated_and_drawn(folders: Folders) -> N
     found = evaluate(record.name, folders, CPU, picture=picture)
     assert found.metrics.error == record.error == found.recorded
     assert found.metrics.extra == {name: getattr(record, name) for name in ("iou", "isbi_pixel", "isbi_rand")}
+    shares = f"IoU {record.iou:.4f}, pixel error {record.isbi_pixel:.4f} (best threshold), Rand error "
+    where = ("--data", folders.data, "--runs", folders.runs, "--results", folders.results)
+    assert f"test error {record.error:.2f} %, {shares}" in repro(capsys, "eval", record.name, *where)[1]
+    assert f"test error {record.error:.2f} %, {shares}" in _summary(record)
+    facts = CardFacts(run, 20, record.steps, True, record.error, record, None)
+    assert f"| Segmentation by the run | {shares}" in " ".join(model_card(facts, Path("net.safetensors")).split())
     with Image.open(picture) as drawn:
         assert drawn.size == (3 * SIDE + 16, SIDE + 16)
         label = torch.tensor(list(drawn.crop((SIDE + 8, 16, 2 * SIDE + 8, SIDE + 16)).tobytes())).view(SIDE, SIDE)

@@ -25,6 +25,7 @@ from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
 from repro.store.results import result_folders, tested, top5
 from repro.store.run_folders import DESCRIPTION
+from repro.tables import shares_text
 from repro.text import number_of
 
 if TYPE_CHECKING:
@@ -200,8 +201,8 @@ def _run_line(found: Evaluation) -> str:
     recorded = f"; recorded during training: {measured}" if measured else ""
     if found.procedure and found.procedure.protocol != ONE_CROP and recorded:
         recorded += " with 1 crop"
-    shares = "".join(f", {name} {value:.4f}" for name, value in metrics.extra.items())
-    extra = f", AP50 {metrics.extra['ap50']:.2f} %" if detection else shares
+    further = f"AP50 {metrics.extra['ap50']:.2f} %" if detection else shares_text(metrics.extra)
+    extra = f", {further}" if further else ""
     return (
         f"{experiment.name}: {tested(metrics.error, detection)}{top5(metrics.error5)}{extra}, on {metrics.images:,} "
         f"images of {experiment.dataset}{shown}, {_trained(found)}{recorded}"

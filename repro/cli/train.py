@@ -35,6 +35,7 @@ from repro.models.typed import typed_name
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.store.results import RUNS, Record, ap_of, tested
 from repro.store.run_folders import of_other_lengths
+from repro.tables import shares_text
 from repro.text import number_of
 
 
@@ -103,8 +104,9 @@ def _note_other_lengths(experiments: Sequence[Experiment], runs: Path) -> None:
 def _summary(record: Record) -> str:
     """Return a record as one line."""
     deviation = f"; deviates from the recipe: {', '.join(record.deviations)}" if record.deviations else ""
+    measured = ", ".join(filter(None, (tested(record.error, record.ap is not None), shares_text(vars(record)))))
     return (
-        f"{record.name}: {tested(record.error, record.ap is not None)} after epoch "
+        f"{record.name}: {measured} after epoch "
         f"{record.reported_epoch or record.epochs} "
         f"({record.recipe}, seed {record.seed}, {record.precision}, {record.seconds:.0f} s){deviation}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 from repro.comparison.join import Comparison, ErrorCell
 from repro.comparison.verdict import Verdict
@@ -19,12 +20,12 @@ from repro.models.outside.location import check_current, outside
 from repro.models.typed import typed_name
 from repro.recipes import current_library, deviations
 from repro.recipes.recipe import shown
-from repro.report.formats.markdown import escaped
+from repro.report.formats.markdown import WIDTH, escaped
 from repro.report.notes import statistic_of_runs
 from repro.store.curves import same_figure
 from repro.store.protocol_tests import measured
 from repro.store.results import Record, ap_of
-from repro.tables import Metric
+from repro.tables import Metric, shares_text
 from repro.text import number_of
 
 
@@ -117,6 +118,8 @@ def _results(facts: CardFacts) -> Iterator[tuple[str, str]]:
     if record and not same_figure(record.error, facts.error):  # a recipe may report an earlier epoch
         heading = f"Test error of the run{views}" if record.ap is None else "Test AP of the run"
         yield heading, f"{record.shown}, after epoch {record.reported_epoch or record.epochs}"
+    if record and (shares := shares_text(vars(record))):
+        yield "Segmentation by the run", shares
     if not cells:
         yield "Printed error", "no table has a row of this experiment"
     for where, cell in cells:
@@ -138,16 +141,21 @@ def _compared(where: str, cell: ErrorCell, record: Record | None) -> Iterator[tu
     yield f"Verdict: {label}", f"{cell.verdict.value}{number}{without}: {cell.verdict.meaning_for(cell.n)}"
 
 
-_OWN = """
-The code of the network or the recipe does not come with `repro`: run this in the folder of the code, or add
-`papers="FOLDER"`, the folder of the paper.
-"""
+_OWN = (
+    "The code of the network or the recipe does not come with `repro`: run this in the folder of the code, or add "
+    '`papers="FOLDER"`, the folder of the paper.'
+)
 
 
 def _how_to_load(facts: CardFacts, weights: Path) -> str:
     """Return how the file is loaded, and what the network's input is."""
-    experiment = facts.experiment
-    shape, output = _input_and_output(experiment)
+    shape, output = _input_and_output(facts.experiment)
+    about = (
+        f"{shape}; values of pixels are divided by 255 and normalised as in training ({_normalised(facts)}). {output}. "
+        f"The tensors have the names of {facts.names}; `load_weights` reads them."
+    )
+    wrapped = (fill(each, WIDTH, break_long_words=False, break_on_hyphens=False) for each in (*_own(facts), about))
+    beneath = "\n\n".join(wrapped)
     return f"""## Load
 
 With `repro` installed, in Python:
@@ -157,10 +165,8 @@ import repro
 
 network, experiment = repro.load_weights({weights.name!a})
 ```
-{_own(facts)}
-{shape}; values of pixels are divided by 255 and
-normalised as in training ({_normalised(facts)}). {output}. The tensors have the names of
-{facts.names}; `load_weights` reads them.
+
+{beneath}
 """
 
 
@@ -187,9 +193,11 @@ def _normalised(facts: CardFacts) -> str:
     return "; ".join(f"{name}: {shown(name, getattr(stated, name))}" for name in ("mean", "std"))
 
 
-def _own(facts: CardFacts) -> str:
-    """Return what to do about a network in a file of the user, or a recipe in a paper of theirs; empty for others."""
+def _own(facts: CardFacts) -> Iterator[str]:
+    """Yield what to do about a network in a file of the user, or a recipe in a paper of theirs."""
     own_recipes = {each.name for each in current_library().own_recipes}
     is_own = facts.experiment.recipe.name in own_recipes or ".py:" in facts.experiment.model
-    at_export = f"\nAt the export, {facts.changed}.\n" if facts.changed else ""
-    return f"{_OWN if is_own else ''}{at_export}"
+    if is_own:
+        yield _OWN
+    if facts.changed:
+        yield f"At the export, {facts.changed}."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 
 class Metric(StrEnum):
@@ -53,3 +55,17 @@ class Metric(StrEnum):
     def shown(self, value: float) -> str:
         """Return a figure as people read it."""
         return f"{value:.{self.decimals}f}"
+
+
+SHARES = {
+    Metric.IOU: "IoU {}",
+    Metric.ISBI_PIXEL: "pixel error {} (best threshold)",
+    Metric.ISBI_RAND: "Rand error {} (best threshold)",
+}
+"""The figures of a segmentation in words."""
+
+
+def shares_text(figures: Mapping[str, Any]) -> str:
+    """Return the figures of a segmentation in words, from figures by their fields; empty for another task."""
+    values = {metric: figures.get(metric) for metric in SHARES}
+    return ", ".join(SHARES[metric].format(metric.shown(each)) for metric, each in values.items() if each is not None)
