@@ -87,7 +87,7 @@ def view_on(selection: Selection, columns: Sequence[str], results: Path, *, bare
     """Return the view of some columns of a table; UserError if there is no such column, or nothing in any of them."""
     view = view_of(selection.table, columns, bare=bare)
     if columns:
-        check_evidence(selection, view, read_weights_tests(result_folders(results)))
+        check_evidence(selection, view, read_weights_tests(result_folders(results)), reported_errors())
     return view
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from repro.comparison.join import ComparedRow, Comparison
-from repro.comparison.match import weights_of
+from repro.comparison.match import replications_for, weights_of
 from repro.console import note
 from repro.errors import UserError
 from repro.store.weights_tests import WeightsTest
-from repro.tables import ColumnKind, Selection, Table
+from repro.tables import ColumnKind, PrintedError, Selection, Table
 from repro.text import canonical
 
 OTHERS, WEIGHTS, VERDICT = "others", "weights", "verdict"
@@ -116,15 +116,19 @@ def view_of(table: Table, words: Iterable[str], *, bare: bool) -> View:
     return View(chosen, chosen & kinds[ColumnKind.ERROR], bare)
 
 
-def check_evidence(selection: Selection, view: View, tests: Sequence[WeightsTest]) -> None:
+def check_evidence(
+    selection: Selection, view: View, tests: Sequence[WeightsTest], errors: Sequence[PrintedError]
+) -> None:
     """Say which evidence of others was asked for but does not exist; UserError if nothing else was asked for.
 
     Args:
         selection: the rows that are shown.
         view: what is shown of them.
         tests: all tests of weights that others published.
+        errors: the errors of all tables for which others report values.
     """
-    reported = [each.reported.column for row in selection.rows for each in row.replications]
+    replications = (replications_for(selection.table, row, errors) for row in selection.rows)
+    reported = [each.reported.column for of_row in replications for each in of_row]
     tested = [each.column.key for each in selection.table.errors(selection.rows) if weights_of(each, tests)]
     have = {OTHERS: reported, WEIGHTS: tested}
     missing = [of for of in have if of in view.columns and not any(view.shows_of(of, each) for each in have[of])]
