@@ -571,7 +571,7 @@ def test_weights_of_a_network_whose_file_has_changed_are_exported_but_not_tested
     line = f"nets.py has changed since {record['model']}: its SHA-256 is {now}; restore it"
     assert line in err
     assert "next: repro list runs" in err
-    assert f"At the export, {line}" in Path("net.md").read_text(encoding="utf-8")
+    assert f"At the export, {line}" in " ".join(Path("net.md").read_text(encoding="utf-8").split())
     assert refused(capsys, "eval", "nets.py:Wrapped", "--weights", "net.safetensors") == f"error: {line}"
     file.unlink()
     assert "nets.py cannot be read" in repro(capsys, "export", record["id"], "--output", "net.safetensors")[2]

@@ -48,7 +48,7 @@ values = [
 
 def parsed(folder: Path, replications: str) -> Table:
     """Return Table 2 with the replications of a file of this content."""
-    (folder / "replications").mkdir(exist_ok=True)
+    (folder / "replications").mkdir(parents=True, exist_ok=True)
     shutil.copy(TABLE, folder)
     (folder / "replications" / TABLE.name).write_text(replications, encoding="utf-8")
     return parse_table(folder / TABLE.name)
@@ -252,7 +252,7 @@ def test_an_error_has_the_replications_of_the_same_result_in_other_tables(capsys
 def test_a_replication_in_several_tables_is_shown_once_and_only_for_the_same_result(tmp_path: Path) -> None:
     table = parsed(tmp_path, SOURCE)
     again = SOURCE.replace('"75.01"', '"24.99"').replace('"accuracy"', '"error"')
-    other = parsed(tmp_path, again + SOURCE.replace("75.01", "74.99")).errors()[0]
+    other = parsed(tmp_path / "other", again + SOURCE.replace("75.01", "74.99")).errors()[0]
     (compared, *_) = compare(table, [], reported=[other]).rows
     assert [str(each.error) for each in compared.replications] == ["24.99", "25.01"]
     changed = (

@@ -321,6 +321,17 @@ def test_notes_on_columns_that_are_not_shown_are_left_out(name: str, columns: li
     assert "wrn-cifar100-zca" not in str(content.notes)
 
 
+def test_a_page_without_errors_says_nothing_of_runs_and_recipes(record: Make) -> None:
+    comparison = cifar100(record)
+
+    def page(*columns: str) -> str:
+        view = view_of(comparison.table, columns, bare=False)
+        return Report([comparison], [], summary=False, view=view).text("html")
+
+    assert ("<h3>Runs</h3>" in page("params"), "<h3>Recipe</h3>" in page("params")) == (False, False)
+    assert ("<h3>Runs</h3>" in page("verdict"), "<h3>Recipe</h3>" in page("verdict")) == (True, True)
+
+
 def test_no_recipe_is_not_claimed_of_columns_in_which_the_rows_print_nothing() -> None:
     table = read_table("classics")
     (errors,) = [
@@ -346,13 +357,17 @@ def test_a_summary_with_the_mismatches_does_not_say_how_to_list_them(record: Mak
 
 
 def test_evidence_that_does_not_exist_is_not_shown_as_an_empty_table(capsys: pytest.CaptureFixture[str]) -> None:
-    none = "no published weights were tested for these rows"
+    none = "no published weights were tested for these errors"
     refused = repro(capsys, "table", "wrn-width", "--columns", "weights")
     assert (refused[0], refused[2]) == (2, f"error: {none}; choose other columns\n")
     shown = repro(capsys, "table", "wrn-width", "--columns", "c10,weights", "--rows", "28-10", "--format", "md")
     assert (shown[0], shown[2]) == (0, f"{none}\n")
+    borrowed = repro(capsys, "table", "densenet-replication", "--columns", "others", "--bare", "--format", "csv")
+    assert (borrowed[0], "12,4.16,5.34" in borrowed[1]) == (0, True)
+    elsewhere = repro(capsys, "table", "wrn-width", "--columns", "weights", "--results", "nowhere")
+    assert elsewhere[2].startswith("error: --results nowhere does not exist; ")
     quoted = repro(capsys, "table", "imagenet", "--columns", "others,weights", "--rows", "MobileNet-v2")
-    assert f"error: no replications are known for these rows and {none}" in quoted[2]
+    assert f"error: no replications are known for these errors and {none}" in quoted[2]
 
 
 def test_others_are_shown_by_either_name() -> None:

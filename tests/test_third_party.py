@@ -216,6 +216,7 @@ def test_a_state_dict_is_found_in_its_file(key: str, ours: Receiver, tmp_path: P
     [
         (lambda state: {"weights": state, "optimizer": {"lr": 0.1}}, "weights"),
         (lambda state: {"weights": state, "model": {"name": "resnet20", "depth": 20}}, "weights"),
+        (lambda state: {"weights": state, "model": {"name": "resnet20", "args": {"depth": 20}}}, "weights"),
         (lambda state: {"state_dict": {"model": state}, "epoch": 3}, "state_dict.model"),
     ],
 )
@@ -304,12 +305,13 @@ WRONG: dict[str, tuple[Write, str]] = {
     ),
     "two dictionaries of tensors": (
         lambda file, state: torch.save({"params": state, "params_ema": state}, file),
-        "params is of type dict, not a tensor; a state dict is at the top or under",
+        "params is of type dict, not a tensor; a state dict is at the top, under state_dict, model",
     ),
     "itself": (lambda file, state: torch.save(itself(), file), "model is of type dict, not a tensor"),
     "TorchScript": (lambda file, state: torch.jit.save(torch.jit.script(Whole()), str(file)), "a TorchScript archive"),
     "a tensor": (lambda file, state: torch.save(torch.zeros(1), file), "holds a Tensor, not a state dict"),
     "no tensors": (lambda file, state: torch.save({}, file), "has no tensors"),
+    "an empty one": (lambda file, state: torch.save({"state_dict": {}, "epoch": 3}, file), "has no tensors"),
     "a number": (lambda file, state: torch.save({**state, "epoch": 3}, file), "epoch is of type int, not a tensor"),
     "NaN": (
         lambda file, state: torch.save({**state, "bn1.weight": torch.full((16,), torch.nan)}, file),
@@ -543,7 +545,7 @@ def test_an_exported_run_has_the_same_error(
     assert repro(capsys, "export", experiment.id, "--output", file, "--names", names, *places)[0] == 0
     source = layouts()[names].source
     card = file.with_suffix(".md").read_text()
-    assert f"The tensors have the names of\n{source};" in card
+    assert f"The tensors have the names of {source};" in " ".join(card.split())
     assert re.search(r"\| Epsilon of BatchNorm +\| 0.5 +\|", card)
     answer = json.loads(repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", "--format", "json")[1])
     assert (answer["error"], answer["dataset"], answer["run"]) == (record.error, "digits", record.name)

@@ -14,7 +14,7 @@ from repro.comparison.join import compare as joined
 from repro.errors import UserError
 from repro.paths import DEFAULT_RUNS
 from repro.report import Report
-from repro.report.view import ALL, View, check_evidence, view_of
+from repro.report.view import ALL, OTHERS, WEIGHTS, View, check_evidence, view_of
 from repro.store.curves import curve_of
 from repro.store.results import Record, repeated_records, result_folders
 from repro.store.step_times import read_times
@@ -86,7 +86,7 @@ def _selected(name: str | Path, rows: str) -> Selection:
 def view_on(selection: Selection, columns: Sequence[str], results: Path, *, bare: bool) -> View:
     """Return the view of some columns of a table; UserError if there is no such column, or nothing in any of them."""
     view = view_of(selection.table, columns, bare=bare)
-    if columns:
+    if view.columns & {OTHERS, WEIGHTS}:
         check_evidence(selection, view, read_weights_tests(result_folders(results)), reported_errors())
     return view
 

@@ -30,7 +30,7 @@ from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
 from repro.errors import UserError, raise_joined
-from repro.paths import DEFAULT_RESULTS, DEFAULT_RUNS, FolderUse, checked_folders
+from repro.paths import DEFAULT_RESULTS, DEFAULT_RUNS, Folders, FolderUse, checked_folders
 from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.view import ALL
 from repro.runtime import Runtime
@@ -139,8 +139,10 @@ def table(
         return
     chosen = format_of(format, output)
     words = () if columns is None else columns.split(",")
+    use = FolderUse.WRITE_RUNS if run else FolderUse.WRITE_RESULTS if time else FolderUse.SHOW_RESULTS
+    folders = checked_folders(data, runs, results, use)
     view = view_on(selections[0], words, results, bare=bare) if name else ALL
-    trained = _train_and_measure(selections[0], options, run=run, time=time)
+    trained = _train_and_measure(selections[0], options, folders, run=run, time=time)
     report = report_on(selections, results, summary=name is None, view=view, runs=runs or DEFAULT_RUNS)
     show(replace(report, checked=check), chosen, output)
     if check and _report_mismatches(report.comparisons):
@@ -213,11 +215,9 @@ def _try_alternatives(
             suggest(after_table(typed, report.comparison, options.of_training))
 
 
-def _train_and_measure(selection: Selection, options: RowOptions, *, run: bool, time: bool) -> bool:
+def _train_and_measure(selection: Selection, options: RowOptions, folders: Folders, *, run: bool, time: bool) -> bool:
     """Train the missing runs and measure times, as far as asked for; return whether no run is left to train."""
     runtime = runtime_of(options.switches)
-    use = FolderUse.WRITE_RUNS if run else FolderUse.WRITE_RESULTS if time else FolderUse.SHOW_RESULTS
-    folders = checked_folders(options.data, options.runs, options.results, use)
     if time:
         check_timed(selection)
     trained = not run or train_missing(selection, options.per_row, runtime, folders)

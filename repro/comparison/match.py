@@ -92,13 +92,15 @@ def weights_of(error: PrintedError, tests: Sequence[WeightsTest]) -> list[Weight
 
 def replications_for(table: Table, row: Row, reported: Iterable[PrintedError]) -> tuple[Replication, ...]:
     """Return what others report for a row's errors, and for the same results in other tables; each once."""
-    found = list(row.replications)
-    for error, other in product(table.errors([row]), reported):
-        if _same_result(error, other):
-            known = {_identity(each) for each in found}
-            theirs = (each.for_cell(table.called(row), error.column.key) for each in other.replications)
-            found += [each for each in theirs if _identity(each) not in known]
-    return tuple(found)
+    theirs = (
+        each.for_cell(table.called(row), error.column.key)
+        for error, other in product(table.errors([row]), reported)
+        if other.table.file != table.file and _same_result(error, other)
+        for each in other.replications
+    )
+    own = set(map(_identity, row.replications))
+    further = {_identity(each): each for each in theirs if _identity(each) not in own}
+    return (*row.replications, *further.values())
 
 
 def _same_result(error: PrintedError, other: PrintedError) -> bool:

@@ -32,8 +32,6 @@ from repro.tensor_file import (
 SAFETENSORS = ".safetensors"
 KEYS = ("state_dict", "model", "net", "state_dict_ema", "model_state_dict", "network")
 """Where training scripts put a state dict; the first that a file has is read, else the only dictionary of tensors."""
-HOLDING = (Tensor, Mapping)
-"""The types of the values of a state dict, and of a dictionary that may hold one."""
 DEEPEST = 3
 """Keys above a state dict in a file; a hostile dictionary may hold itself."""
 PREFIXES = ("module.", "_orig_mod.", "model.", "net.", "network.", "backbone.")
@@ -143,9 +141,9 @@ def _saved(file: Path, written: bytes) -> Content:
         raise UserError(f"{file} holds a {type(content).__name__}, not a state dict; save model.state_dict()")
     if "experiment" in content and "history" in content:
         raise UserError(f"{file} is a checkpoint of repro train; test it without --weights: repro eval {file}")
-    keys, found = list[str](), content
-    while len(keys) < DEEPEST and (key := _key_of(found)):
-        keys.append(key)
+    usual = tuple(each for each in KEYS if isinstance(content.get(each), Mapping))[:1]
+    keys, found = usual if (path := _path(content, DEEPEST)) is None else path, content
+    for key in keys:
         found = found[key]
     for name, value in found.items():
         if not isinstance(name, str):
@@ -153,22 +151,24 @@ def _saved(file: Path, written: bytes) -> Content:
         if not isinstance(value, Tensor):
             kind = type(value).__name__
             raise UserError(
-                f"{file}: {name} is of type {kind}, not a tensor; a state dict is at the top or under {', '.join(KEYS)}"
+                f"{file}: {name} is of type {kind}, not a tensor; a state dict is at the top, under {', '.join(KEYS)}, "
+                "or the only dictionary of tensors"
             )
         if value.layout != torch.strided or value.device.type != "cpu":
             raise UserError(f"{file}: {name} is a sparse tensor or has no values; save plain tensors")
     return ".".join(keys), found, {}
 
 
-def _key_of(content: Mapping[Any, Any]) -> str:
-    """Return under which key of a dictionary a state dict is, or what holds one; empty if it is at the top."""
-    inner = {key: set(map(type, each.values())) for key, each in content.items() if isinstance(each, Mapping)}
-    if key := next((each for each in KEYS if any(issubclass(kind, HOLDING) for kind in inner.get(each, ()))), ""):
-        return key
+def _path(content: Mapping[Any, Any], deepest: int) -> tuple[str, ...] | None:
+    """Return the keys, at most `deepest`, that lead to a state dict; None if there is none."""
+    inner = {key: each for key, each in content.items() if isinstance(each, Mapping)} if deepest else {}
+    for key in KEYS:
+        if key in inner and (path := _path(inner[key], deepest - 1)) is not None:
+            return key, *path
     if any(isinstance(each, Tensor) for each in content.values()):
-        return ""
-    of_tensors = [key for key, kinds in inner.items() if kinds and all(issubclass(each, Tensor) for each in kinds)]
-    return of_tensors[0] if len(of_tensors) == 1 and isinstance(of_tensors[0], str) else ""
+        return ()
+    of_tensors = [key for key, each in inner.items() if each and all(isinstance(v, Tensor) for v in each.values())]
+    return (of_tensors[0],) if len(of_tensors) == 1 and isinstance(of_tensors[0], str) else None
 
 
 def _loaded(file: Path, content: bytes) -> Any:

@@ -53,14 +53,14 @@ class Content:
 
 def content_of(comparison: Comparison, view: View = ALL) -> Content:
     """Return what is shown of a comparison."""
-    runs = not view.bare and view.shows_runs(comparison.table)
+    shown = view.of_comparison(comparison)
     return Content(
         comparison.table,
         _grid(comparison, view),
         () if view.bare else notes_of(comparison, view),
-        RULE if runs and comparison.spread else "",
-        runs_grid(comparison) if runs else None,
-        deviating_grid(comparison) if runs else None,
+        RULE if shown.spread and not view.bare else "",
+        None if view.bare else runs_grid(shown),
+        None if view.bare else deviating_grid(shown),
         view.of_data(table_data(comparison)),
         view,
     )

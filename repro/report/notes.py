@@ -14,7 +14,7 @@ from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.counting.conventions import Convention
 from repro.recipes.library import naming_papers
-from repro.report.view import ALL, OTHERS, VERDICT, WEIGHTS, View
+from repro.report.view import ALL, OTHERS, WEIGHTS, View
 from repro.store.command_text import command_with
 from repro.tables import Column, ColumnKind, PrintedError, Statistic
 from repro.text import number_of
@@ -41,14 +41,14 @@ def notes_of(comparison: Comparison, view: View = ALL) -> tuple[Note, ...]:
         "FLOPs": [f"{convention.meaning} ({convention.value!r})"] if has_flops else [],
         "Counts": [f"{each.label}: {each.remark}" for each in counts if each.remark],
         RECIPES: [f"{name}, {_inferred(name)}" for name in recipe_names(shown)],
-        "Errors": [*_protocols(comparison, view), *_without_recipe(comparison, view)],
+        "Errors": [*_protocols(shown), *_without_recipe(shown)],
         "Times": time_lines(shown),
-        "Records": _repeated(comparison) if view.shows_runs(table) else [],
+        "Records": _repeated(shown),
         "Others": _others(comparison, view),
         "Weights": _weights(comparison, view),
         "Notes": list(table.notes),
         "Marks": _marks(shown),
-        "Verdicts": _figures_of_the_rule(comparison if view.shows(VERDICT) else shown),
+        "Verdicts": _figures_of_the_rule(shown),
         "For information": _best_epochs(shown),
     }
     return tuple(Note(heading, tuple(lines)) for heading, lines in notes.items() if lines)
@@ -66,27 +66,22 @@ def _inferred(name: str) -> str:
     return f"inferred: {', '.join(names)}" if names else "every value is printed or read in the authors' code"
 
 
-def _protocols(comparison: Comparison, view: View) -> Iterator[str]:
+def _protocols(comparison: Comparison) -> Iterator[str]:
     """Yield the statistic and the protocol of the printed errors; columns that agree share a line."""
     found: dict[str, list[str]] = {}
-    columns = _errors(comparison, view)
+    printed = {key for each in comparison.rows for key in each.errors}
+    columns = [each for each in comparison.table.of_kind(ColumnKind.ERROR) if each.key in printed]
     for column in columns:
-        if any(column.key in each.row.cells for each in comparison.rows):
-            found.setdefault(_protocol(comparison, column), []).append(column.label)
+        found.setdefault(_protocol(comparison, column), []).append(column.label)
     for protocol, labels in found.items():
         yield protocol if len(columns) == 1 else f"{'; '.join(labels)}: {protocol}"
 
 
-def _errors(comparison: Comparison, view: View) -> list[Column]:
-    """Return the columns of errors that are shown."""
-    return [each for each in comparison.table.of_kind(ColumnKind.ERROR) if view.shows(each.key)]
-
-
-def _without_recipe(comparison: Comparison, view: View) -> Iterator[str]:
+def _without_recipe(comparison: Comparison) -> Iterator[str]:
     """Yield why rows have no recipe; rows with the same reason share a line."""
     found: dict[str, list[str]] = {}
     for each in comparison.rows:
-        if each.row.no_recipe and any(column.key in each.row.cells for column in _errors(comparison, view)):
+        if each.row.no_recipe and each.errors:
             found.setdefault(each.row.no_recipe, []).append(comparison.table.called(each.row))
     for reason, labels in found.items():
         yield f"{', '.join(labels)}: {Verdict.NO_RECIPE}: {reason}"

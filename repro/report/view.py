@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from repro.comparison.join import ComparedRow, Comparison
-from repro.comparison.match import replications_for, weights_of
+from repro.comparison.match import is_of, replications_for, weights_of
 from repro.console import note
 from repro.errors import UserError
 from repro.store.weights_tests import WeightsTest
@@ -68,19 +68,27 @@ class View:
         return {column: value for column, value in values.items() if self.shows(column)}
 
     def of_comparison(self, comparison: Comparison) -> Comparison:
-        """Return a comparison of only the cells that are shown."""
-        return replace(comparison, rows=tuple(map(self._of_row, comparison.rows)))
+        """Return a comparison of only the cells that are shown, or behind the verdict that is, and of their runs."""
+        rows = tuple(map(self._of_row, comparison.rows))
+        errors = [cell.printed for row in rows for cell in row.errors.values()]
+        return replace(
+            comparison,
+            rows=rows,
+            deviating=tuple(run for run in comparison.deviating if any(is_of(run, each) for each in errors)),
+            repeated=tuple(runs for runs in comparison.repeated if any(is_of(runs[0], each) for each in errors)),
+        )
 
     def _of_row(self, row: ComparedRow) -> ComparedRow:
         shown = self._of_columns
-        return replace(row, counts=shown(row.counts), errors=shown(row.errors), times=shown(row.times))
+        errors = row.errors if self.shows(VERDICT) else shown(row.errors)
+        return replace(row, counts=shown(row.counts), errors=errors, times=shown(row.times))
 
 
 NO_EVIDENCE = {
-    OTHERS: "no replications are known for these rows",
-    WEIGHTS: "no published weights were tested for these rows",
+    OTHERS: "no replications are known for these errors",
+    WEIGHTS: "no published weights were tested for these errors",
 }
-"""What is said of rows without the evidence that was asked for."""
+"""What is said of errors without the evidence that was asked for."""
 KINDS = (ColumnKind.PARAMS, ColumnKind.FLOPS, ColumnKind.ERROR)
 """The kinds of printed columns, which can be chosen in every table."""
 ALL = View()
