@@ -328,8 +328,9 @@ def test_a_page_without_errors_says_nothing_of_runs_and_recipes(record: Make) ->
         view = view_of(comparison.table, columns, bare=False)
         return Report([comparison], [], summary=False, view=view).text("html")
 
-    assert ("<h3>Runs</h3>" in page("params"), "<h3>Recipe</h3>" in page("params")) == (False, False)
-    assert ("<h3>Runs</h3>" in page("verdict"), "<h3>Recipe</h3>" in page("verdict")) == (True, True)
+    headings = [f"<h3>{each}</h3>" for each in ("Evidence", "Recipe", "Runs")]
+    assert [each in page("params") for each in headings] == [False, False, False]
+    assert [each in page("verdict") for each in headings] == [True, True, True]
 
 
 def test_no_recipe_is_not_claimed_of_columns_in_which_the_rows_print_nothing() -> None:

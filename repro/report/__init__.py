@@ -107,7 +107,8 @@ class Report:
     def to_frame(self) -> DataFrame:
         """Return a row for each printed row, or in a summary for each table; figures are exact, and errors in %.
 
-        What others report for an error, and the errors of their weights, are a number with the lowest and the highest.
+        What others report for an error, and the errors of published weights, are a number with the lowest and the
+        highest.
         """
         return summary_frame(self.totals) if self.summary else table_frame(self.contents[0])
 

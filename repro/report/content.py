@@ -131,7 +131,7 @@ def _our_errors(comparison: Comparison, column: Column, heading: Heading) -> lis
 
 
 def _others(comparison: Comparison, column: Column, view: View) -> list[_Part]:
-    """Return what others report for the printed cells, and the errors of their weights, where there are any."""
+    """Return what others report for the printed cells, and the errors of published weights, where there are any."""
     parts = []
     if view.shows_of(OTHERS, column.key) and any(row.replications_of(column.key) for row in comparison.rows):
         parts.append(

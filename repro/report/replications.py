@@ -1,4 +1,4 @@
-"""How the evidence of others is shown: what they report for a printed cell, and their weights, tested by us."""
+"""How the evidence of others is shown: what they report for a printed cell, and published weights, tested by us."""
 
 from __future__ import annotations
 

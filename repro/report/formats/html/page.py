@@ -70,13 +70,14 @@ def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Sec
     content = content_of(comparison, view)
     if view.bare:
         return Section(content, [], {}, [])
+    shown = view.of_comparison(comparison)
     notes = [note for note in content.notes if note.heading != RECIPES]
     pictures = {
-        "Evidence": forest_pictures(comparison),
-        "Curves": curve_pictures(comparison, folders),
-        "Gates": gate_pictures(comparison, folders),
+        "Evidence": forest_pictures(shown),
+        "Curves": curve_pictures(shown, folders),
+        "Gates": gate_pictures(shown, folders),
     }
-    return Section(content, notes, pictures, recipes_of(view.of_comparison(comparison)))
+    return Section(content, notes, pictures, recipes_of(shown))
 
 
 def _title(comparisons: Sequence[Comparison]) -> str:

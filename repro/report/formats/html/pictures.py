@@ -76,8 +76,8 @@ def _forest_picture(forest: Forest) -> Picture:
     return _picture(
         forest,
         alt=f"Forest plot of {forest.table.name}: for each row the printed error with its margin, what others report, "
-        f"their weights and our runs. {len(known)} of {len(rows)} printed errors have any; their numbers follow.",
-        caption="The printed error and its margin, what others report, their weights tested here, and our runs. "
+        f"published weights and our runs. {len(known)} of {len(rows)} printed errors have any; their numbers follow.",
+        caption="The printed error and its margin, what others report, published weights tested here, and our runs. "
         "Verdicts use our runs only.",
         numbers=_forest_numbers(forest),
     )
