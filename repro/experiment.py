@@ -36,6 +36,7 @@ from repro.recipes import (
     Recipe,
     default_recipe,
     find_network,
+    has_default,
     network_folders,
     overridden,
     recipe,
@@ -287,13 +288,12 @@ def _predicts(dataset: str) -> str:
 
 
 def _default(model: str, dataset: str, options: Mapping[str, OptionValue]) -> Recipe:
-    name = default_recipe(model, dataset, options)
-    if name is None:
-        fitting = [name for name, each in RECIPES.items() if each.dataset == dataset]
-        if not fitting:
-            raise UserError(f"no paper here trains {typed_name(model)} on {dataset}; repro list recipes")
-        raise UserError(
-            f"no recipe is the default for {typed_name(model)} on {dataset} (default_for); choose one with --recipe: "
-            f"{', '.join(fitting)}"
-        )
-    return recipe(name)
+    known = has_default(model, dataset)  # otherwise no code of the network runs
+    name = default_recipe(model, dataset, resolve_options(model, options, dataset)) if known else None
+    if name is not None:
+        return recipe(name)
+    typed, fitting = typed_name(model), ", ".join(name for name, each in RECIPES.items() if each.dataset == dataset)
+    if not fitting:
+        raise UserError(f"no paper here trains {typed} on {dataset}; repro list recipes")
+    reason = f"no recipe is the default for {typed} on {dataset} (default_for)"
+    raise UserError(f"{reason}; choose one with --recipe: {fitting}")

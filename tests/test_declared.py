@@ -787,6 +787,14 @@ def test_a_plan_is_shown_with_the_papers_that_it_was_made_with(paper: Write) -> 
     assert "</table>" in made._repr_html_()
 
 
+@pytest.mark.parametrize("metric", ["iou", "isbi_rand", "ap50"])
+def test_a_metric_that_runs_do_not_measure_is_refused(paper: Write, metric: str) -> None:
+    column = f'recipe = "short", metric = "{metric}", comparable = false'
+    paper(SQUARES + "test_images = 15\n", RECIPE, TABLE.replace('recipe = "short"', column))
+    with pytest.raises(UserError, match=f"{metric} is not measured on my-squares; set kind"):
+        plan("mine", device_name="H100")
+
+
 def test_a_top_five_error_of_few_classes_has_no_verdict(paper: Write) -> None:
     told = "the top-5 error on the 3 classes of my-squares is always 0 and is not measured; set kind"
     for also in ("", ", comparable = false"):

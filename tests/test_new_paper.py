@@ -62,6 +62,10 @@ def test_the_label_of_a_row_is_built_as_it_is_trained(capsys: Capsys) -> None:
     assert [*network.parameters()][-1].shape == (10,)  # the digits, the dataset of its recipe
 
 
+def test_a_hidden_folder_is_named_in_its_commands(capsys: Capsys) -> None:
+    assert repro(capsys, "new", "paper", "mine", "--to", "papers/.mine")[2].endswith("--papers papers/.mine\n")
+
+
 def test_an_empty_folder_is_filled(capsys: Capsys) -> None:
     Path("papers/demo").mkdir(parents=True)
     assert repro(capsys, "new", "paper", "demo")[0] == 0

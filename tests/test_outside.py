@@ -417,6 +417,29 @@ def test_a_recipe_may_be_the_default_of_a_network(write: Write, capsys: Capsys) 
     assert line in refused(capsys, "list", "recipes", "--papers", folder)
 
 
+def test_a_recipe_that_names_a_network_is_its_default_rather_than_one_for_all_networks(write: Write) -> None:
+    nets()
+    folder = write(recipe=RECIPE.replace("epochs", 'default_for = ["nets.py:Net"]\nepochs'))
+    with within(Library(find_papers([folder]))):
+        assert experiment_for("nets.py:Net", {}, seed=0, dataset="digits").recipe.name == "short"
+
+
+@pytest.mark.parametrize(("options", "name"), [({}, "short"), ({"depth": 40}, "short"), ({"depth": 22}, "digits")])
+def test_a_recipe_for_an_option_applies_to_its_default_value(write: Write, options: dict[str, int], name: str) -> None:
+    chosen = 'default_for = ["densenet"]\ndefault_with = { depth = 40 }\nepochs'
+    with within(Library(find_papers([write(recipe=RECIPE.replace("epochs", chosen))]))):
+        assert experiment_for("densenet", options, seed=0, dataset="digits").recipe.name == name
+
+
+@pytest.mark.usefixtures("write")
+def test_the_name_of_an_unchanged_network_may_have_its_folder() -> None:
+    name = find(f"{nets('sub')}:Net")
+    version = name.rpartition("@")[2]
+    assert find(f"sub/nets.py:Net@{version}") == find(f"./sub/nets.py:Net@{outside(name).version}") == name
+    with pytest.raises(UserError, match=r"has changed: it is nets\.py:Net@"):
+        find("sub/nets.py:Net@000000000000")
+
+
 def test_a_network_is_found_in_a_copy_of_its_folder(tmp_path: Path) -> None:
     file = tmp_path / "paper" / "sub" / "nets.py"
     file.parent.mkdir(parents=True)

@@ -125,6 +125,21 @@ def test_the_later_of_two_papers_is_refused_if_it_is_named_and_else_left_out(
     assert refused(capsys, "list", "recipes", "--papers", "b", "--papers", "papers/a") == f"error: {line}"
     monkeypatch.setenv("REPRO_PAPERS", "b")
     assert repro(capsys, "list", "recipes")[2].startswith(f"warning: papers/a left out: {line}")
+    assert repro(capsys, "validate", "papers/a")[:2] == (
+        1,
+        f"error: {line}\n1 error, 0 warnings in 1 paper: 0 tables and 0 recipes could be read\n",
+    )
+
+
+def test_a_paper_in_the_working_folder_is_not_blamed_for_those_in_it(
+    write: Write, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(".", recipe=RECIPE)
+    write("papers/broken", recipe="[[")
+    status, out, err = repro(capsys, "list", "recipes", "--papers", ".")
+    assert (status, "short" in out) == (0, True)
+    assert err.startswith("warning: papers/broken left out: ")
+    assert "broken" not in repro(capsys, "validate", ".")[1]
 
 
 def test_a_recipe_with_the_name_of_a_shipped_one_is_refused(write: Write, capsys: pytest.CaptureFixture[str]) -> None:

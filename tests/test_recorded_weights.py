@@ -93,6 +93,11 @@ def test_a_test_is_recorded_once(tmp_path: Path) -> None:
     assert read_weights_tests([tmp_path, tmp_path]) == [TEST, replace(TEST, mean=[0, 0, 0])]
 
 
+def test_a_test_without_a_top_five_error_is_read_again(tmp_path: Path) -> None:
+    append_weights_test(replace(TEST, error5=None), tmp_path)
+    assert read_weights_tests([tmp_path]) == [replace(TEST, error5=None)]
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
     [("error", "101"), ("error", "nan"), ("mean", '["a"]'), ("mean", "{}"), ("protocol", '{"views": "x"}')],

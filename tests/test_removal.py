@@ -1,5 +1,6 @@
 """`repro runs rm`: what is deleted, what is refused, and the question before."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -190,6 +191,16 @@ def test_a_record_without_a_folder_and_a_folder_without_a_record_are_deleted(
     (folders.results / "runs.csv").unlink()
     assert rm(capsys, folders, second.id, "--yes")[0] == 0
     assert left(folders) == []
+
+
+def test_two_folders_of_one_run_are_both_deleted(
+    pair: list[Record], folders: Folders, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    own, copy = (place / pair[0].name for place in (folders.runs, tmp_path / "other"))
+    shutil.copytree(own, copy)
+    assert rm(capsys, folders, own, copy, copy, "--yes")[2].count("deleted") == 2
+    assert not own.exists()
+    assert not copy.exists()
 
 
 def test_a_run_whose_folder_is_a_link_has_the_name_of_the_link_and_is_deleted_with_it(

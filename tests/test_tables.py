@@ -58,7 +58,7 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         (
             LAST,
             'metric = "iou"',
-            "column 3 (error): verdicts need errors in % on a known number of images, and iou is not such an error",
+            "column 3 (error): iou is not measured on cifar100; set kind",
         ),
         (
             LAST,

@@ -550,6 +550,9 @@ def test_an_exported_run_has_the_same_error(
     answer = json.loads(repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", "--format", "json")[1])
     assert (answer["error"], answer["dataset"], answer["run"]) == (record.error, "digits", record.name)
     assert names in answer["layouts"]
+    given = [f"--{each}={','.join(map(str, answer[each]))}" for each in ("mean", "std")]
+    again = json.loads(repro(capsys, "eval", "resnet20", "--weights", file, *given, "--format", "json")[1])
+    assert (again["error"], again["normalised_as"]) == (record.error, "--mean and --std")
     _, out, err = repro(capsys, "eval", "resnet20", "--weights", file, "--device", "cpu", *places[:2])
     assert "from the exported file" in out
     assert f"next: repro eval {record.name} --runs {shared.runs}\n" in err

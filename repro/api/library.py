@@ -158,8 +158,10 @@ def _checked(papers: Sequence[Paper], asked: Collection[Path]) -> tuple[Library,
 
 
 def _with_mistakes(papers: Sequence[Paper], error: WrongFiles) -> list[Paper]:
-    """Return the papers that have the files with the mistakes."""
-    return [each for each in papers if any(mistake.file.is_relative_to(each.folder) for mistake in error.mistakes)]
+    """Return the papers that have the files with the mistakes; a paper may be in the folder of another one."""
+    having = ([each for each in papers if mistake.file.is_relative_to(each.folder)] for mistake in error.mistakes)
+    wrong = {max(each, key=lambda paper: len(paper.folder.parts)) for each in having if each}
+    return [each for each in papers if each in wrong]
 
 
 def _why_unknown(error: UnknownName, left_out: Mapping[Paper, WrongFiles]) -> UserError:

@@ -64,7 +64,7 @@ def build(
             from repro.training.initialise import initialised
             from repro.training.randomness import seed_of
         with torch.random.fork_rng(devices=[]):
-            if where is None or default_recipe(name, where, options):
+            if where is None or default_recipe(name, where, resolve_options(name, options, where)):
                 return initialised(experiment_for(name, options, seed=seed, dataset=dataset, recipe_name=recipe))
             check_task(name, where)
             data = DATASETS[where]

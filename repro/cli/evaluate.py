@@ -12,6 +12,7 @@ import typer
 from repro.cli.options.protocol import Scales, ViewsName, asked
 from repro.cli.options.runtime import runtime_options
 from repro.cli.options.shared import AnswerFormat, Data, Format, Results, Runs, Settings
+from repro.cli.output import check_output
 from repro.cli.suggestion import after_run, suggest
 from repro.cli.weights import Given, show_weights
 from repro.console import loading, note, print_json, print_line
@@ -110,6 +111,8 @@ def evaluate(
         raise UserError("--dataset requires --weights; a run is tested on the dataset that it was trained on")
     if picture and weights:
         raise UserError("--picture needs a run of a U-Net and cannot be combined with --weights")
+    if picture:
+        check_output(picture, [".png"])
     file = _file(weights)
     if not file:
         _check_only_for_files({"--set": settings, "--mean": mean, "--std": std, "--record": record})

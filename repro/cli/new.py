@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from shlex import quote
@@ -33,7 +34,8 @@ def paper(name: Name, to: To = None) -> None:
     _check_name(name)
     folder = to or WORKING_FOLDER / name
     _check_folder(folder)
-    found = folder.resolve().parent == WORKING_FOLDER.resolve()
+    place = folder.resolve()
+    found = place.parent == WORKING_FOLDER.resolve() and not place.name.startswith(".")
     files = paper_files(name, folder, found=found)
     try:
         write_folder_atomically(folder, files)
@@ -59,6 +61,8 @@ def _check_name(name: str) -> None:
 
 def _check_folder(folder: Path) -> None:
     """Raise UserError for a folder that has content, or that cannot be replaced."""
+    if "\N{REPLACEMENT CHARACTER}" in os.fsencode(folder).decode(errors="replace"):
+        raise UserError(f"{str(folder)!r} is not a name in UTF-8; choose another folder with --to")
     for each in (folder, *folder.parents):
         if each.exists() and not each.is_dir():
             raise UserError(f"{each} is a file; choose another folder with --to")

@@ -31,10 +31,11 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Delete without asking.")
 def rm(names: RunNames, yes: Yes = False, results: Results = DEFAULT_RESULTS, runs: Runs = None) -> None:
     """Delete runs: their checkpoints, curves and gate weights, and their records in --results."""
     folders = checked_folders(runs=runs, results=results)
-    removals = {each.name: each for each in (removal_of(name, folders) for name in names)}
+    found = [removal_of(name, folders) for name in names]
+    removals = list({(each.name, each.folder and each.folder.resolve()): each for each in found}.values())
     if not yes:
-        _confirm([_shown(each) for each in removals.values()], number_of(len(removals), "run"))
-    for each in removals.values():
+        _confirm([_shown(each) for each in removals], number_of(len(removals), "run"))
+    for each in removals:
         remove(each)
         note(f"deleted {each.name}")
     suggest(with_folders("repro list runs", folders, "runs"))

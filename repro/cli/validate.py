@@ -58,8 +58,7 @@ def _chosen(folder: Path | None, named: list[Path]) -> tuple[list[Paper], Librar
     """
     if folder is not None and folder.is_dir():
         paper_in(folder)  # without one, this says so before find_papers blames --papers
-        library = Library(find_papers([*named, folder]), lenient=True)
-        return [each for each in library.papers if each.folder.resolve() == folder.resolve()], library
+        return _of_folder(folder, named)
     also = [] if folder is None else paper_of_file(folder, named)
     library = Library(find_papers([*named, *also]), lenient=True)
     if folder is not None:
@@ -68,6 +67,15 @@ def _chosen(folder: Path | None, named: list[Path]) -> tuple[list[Paper], Librar
         return [paper], Library(tuple(papers), lenient=True)
     own = [each for each in library.papers if not each.shipped]
     return own or list(library.papers), library
+
+
+def _of_folder(folder: Path, named: list[Path]) -> tuple[list[Paper], Library]:
+    """Return the paper in a folder, and the library with it: one that is found anyway keeps its place among others."""
+    place, found = folder.resolve(), find_papers(named)
+    if place not in (each.folder.resolve() for each in found):
+        found = find_papers([*named, folder])
+    papers = tuple(replace(each, unasked=each.unasked and each.folder.resolve() != place) for each in found)
+    return [each for each in papers if each.folder.resolve() == place], Library(papers, lenient=True)
 
 
 def _with_table(file: Path, library: Library) -> Paper:

@@ -20,6 +20,7 @@ from repro.data.inputs.augment import Normalise
 from repro.data.inputs.procedure import Procedure, procedure_of
 from repro.data.inputs.protocol import ONE_CROP, Protocol
 from repro.data.readers.folder import ImageFolder
+from repro.encoding import legible
 from repro.errors import UserError
 from repro.evaluation.evaluate import check_loss, check_shown_whole, shown_progress, test
 from repro.evaluation.layouts import Normalisation
@@ -106,8 +107,8 @@ class TestedWeights:
         made = machine(where)
         return WeightsTest(
             sha256=self.sha256,
-            file=Path(self.file).name,
-            source=source,
+            file=legible(Path(self.file).name, "utf-8"),
+            source=legible(source, "utf-8"),
             model=self.model,
             options=self.options,
             dataset=self.dataset,
@@ -165,23 +166,30 @@ def evaluate_weights(
     if exported:
         set_batchnorm(receiver.network, exported.recipe)
     if of_run and not normalisation:
-        as_trained, shown = _as_trained(of_run, found)
-        metrics, procedure = test(receiver.network, as_trained, root, runtime, asked, None)
+        shown = _stated(of_run, found)
     else:
         shown = normalised(normalisation, found, mapping.layouts, receiver)
+    if of_run:
+        as_trained = _normalised_by(of_run, shown.values, instead=normalisation is not None)
+        metrics, procedure = test(receiver.network, as_trained, root, runtime, asked, None)
+    else:
         metrics, procedure = _tested(receiver, shown.values, root, runtime, asked)
     check_loss(metrics, str(file))
     return _answer(found, receiver, mapping, shown, procedure, metrics, of_run)
 
 
-def _as_trained(of_run: Experiment, found: StateDict) -> tuple[Experiment, Normalised]:
-    """Return an exported run with the normalisation that its file states; that of the recipe if the file is older."""
+def _stated(of_run: Experiment, found: StateDict) -> Normalised:
+    """Return the normalisation that the file of an exported run states; that of the recipe if the file is older."""
     recipe = of_run.recipe
-    stated = exported_normalisation(found, DATASETS[recipe.dataset].input[0])
-    known = stated or Normalisation(recipe.mean, recipe.std)
-    as_trained = replace(of_run, recipe=replace(recipe, mean=known.mean, std=known.std))
-    source = "the exported file" if stated else f"the recipe {recipe.name} of the exported run"
-    return as_trained, Normalised(known, source)
+    if stated := exported_normalisation(found, DATASETS[recipe.dataset].input[0]):
+        return Normalised(stated, "the exported file")
+    return Normalised(Normalisation(recipe.mean, recipe.std), f"the recipe {recipe.name} of the exported run")
+
+
+def _normalised_by(of_run: Experiment, values: Normalisation, *, instead: bool) -> Experiment:
+    """Return an exported run with a normalisation, which may be `instead` of its recipe's preprocessing."""
+    recipe = replace(of_run.recipe, mean=values.mean, std=values.std)
+    return replace(of_run, recipe=replace(recipe, preprocessing="") if instead else recipe)
 
 
 def _receiver(

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from repro.models import OptionValue
+from repro.models.outside.location import bare, is_outside
 from repro.recipes.library import Library, current_library, find_network, network_folders, within
 from repro.recipes.overrides import SETTABLE, overridden, overrides_of
 from repro.recipes.reading import read_recipes
@@ -25,6 +26,7 @@ __all__ = [
     "deviations",
     "find_network",
     "former_recipes",
+    "has_default",
     "network_folders",
     "overridden",
     "overrides_of",
@@ -66,9 +68,25 @@ def default_recipe(model: str, dataset: str, options: Mapping[str, OptionValue])
 
     If several recipes fit, one that names the model is chosen before one for all models, and then the one that requires
     the most options.
+
+    Args:
+        model: the name of a network; recipes name one from outside the package without its folder and its version.
+        dataset: the name of a dataset.
+        options: all options of the model, also those with their default values.
     """
-    fitting = [each for each in RECIPES.values() if each.is_default(model, dataset, options)]
-    return max(fitting, key=lambda each: (model in each.default_for, len(each.default_with))).name if fitting else None
+    named = _named(model)
+    fitting = [each for each in RECIPES.values() if each.is_default(named, dataset, options)]
+    return max(fitting, key=lambda each: (named in each.default_for, len(each.default_with))).name if fitting else None
+
+
+def has_default(model: str, dataset: str) -> bool:
+    """Whether a model uses a recipe by default on a dataset, if perhaps only with some options."""
+    wanted = {_named(model), "*"}
+    return any(each.dataset == dataset and wanted & {*each.default_for} for each in RECIPES.values())
+
+
+def _named(model: str) -> str:
+    return bare(model) if is_outside(model) else model
 
 
 def deviations(changed: Recipe) -> list[str]:

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from repro.bounds import Amount, OneToBillion, Pixels, Rate, UpToBillion
 from repro.errors import Place
 from repro.models import OptionValue
-from repro.models.outside.location import bare, is_outside
 from repro.recipes.source import Source
 
 Init = Literal[
@@ -236,9 +235,8 @@ class Recipe:
         ]
 
     def is_default(self, model: str, dataset: str, options: Mapping[str, OptionValue]) -> bool:
-        """Whether a model with these options uses this recipe by default on a dataset."""
-        typed = bare(model) if is_outside(model) else model
-        named = typed in self.default_for or "*" in self.default_for
+        """Whether a model with these options, as `default_for` names it, uses this recipe by default on a dataset."""
+        named = model in self.default_for or "*" in self.default_for
         return named and dataset == self.dataset and self.default_with.items() <= options.items()
 
     @property

@@ -44,7 +44,7 @@ class WeightsTest:
     std: Sequence[float]
     error: Percent
     """Top-1 test error in %."""
-    error5: Percent | None
+    error5: Percent | None = None
     """Top-5 test error in %; None for five classes or fewer."""
     images: Positive
     """Number of test images."""

@@ -12,7 +12,7 @@ from repro.data import DATASETS
 from repro.data import find as find_dataset
 from repro.errors import UnknownName, UserError
 from repro.experiment import Experiment
-from repro.models import MODELS, OPTIONS, OptionValue, is_outside, spec_of
+from repro.models import MODELS, OPTIONS, OptionValue, is_outside, resolve_options, spec_of
 from repro.models.options import parsed
 from repro.models.typed import typed_name, typed_options
 from repro.recipes import RECIPES, default_recipe, find_network
@@ -127,7 +127,8 @@ def _rows_only_called(typed: str) -> Rows:
 def _usual_recipe(row: Row, dataset: str | None) -> str | None:
     """Return the recipe that the network of a row is trained with by default."""
     assert row.model
-    return default_recipe(row.model, dataset or spec_of(row.model).dataset, row.options)
+    trained_on = dataset or spec_of(row.model).dataset
+    return default_recipe(row.model, trained_on, resolve_options(row.model, row.options, trained_on))
 
 
 def of_another_kind(error: UnknownName) -> UserError:

@@ -32,6 +32,12 @@ KINDS_OF = {
     "remark": (ColumnKind.ERROR, ColumnKind.PARAMS, ColumnKind.FLOPS),
 }
 """Keys that only columns of some kinds have."""
+KINDS_WITH = {
+    Metric.ERROR5: (DatasetKind.IN_MEMORY, DatasetKind.IMAGE_FILES),
+    **dict.fromkeys((Metric.IOU, Metric.ISBI_PIXEL, Metric.ISBI_RAND), (DatasetKind.SEGMENTATION,)),
+    **dict.fromkeys((Metric.AP, Metric.AP50), (DatasetKind.DETECTION,)),
+}
+"""The kinds of datasets on which runs measure a metric; the error is measured on all."""
 
 
 def table_of(file: Path, content: dict[str, Any]) -> Table:
@@ -97,6 +103,8 @@ def _check_error(table: Table, error: PrintedError) -> None:
     place = table.place(error.row)
     if error.row.protocol or error.protocol != ONE_CROP:
         _check_files(place, error.dataset)
+    if error.recipe and (reason := _unmeasured(error.column.metric, error.dataset)):
+        raise place.refused(f"{reason}; leave out its cell, or its recipe")
     if error.judgeable and (reason := _unjudged(error.column.metric, error.dataset)):
         raise place.refused(reason)
     if error.recipe:
@@ -175,14 +183,21 @@ def _check_files(place: Place, dataset: str) -> None:
 
 def _check_errors(place: Place, content: Mapping[str, Any]) -> None:
     """Refuse a column of errors that runs do not measure, or that can have no verdict but is to have one."""
-    metric, data = content["metric"], DATASETS[content["dataset"]]
-    if data.declaration and metric == Metric.ERROR5 and data.classes <= 5:
-        reason = (
-            f"the top-5 error on the {data.classes} classes of {content['dataset']} is always 0 and is not measured"
-        )
+    metric, dataset = content["metric"], content["dataset"]
+    if reason := _unmeasured(metric, dataset):
         raise place.refused(f'{reason}; set kind = "context"')
-    if content.get("comparable", True) and (reason := _unjudged(metric, content["dataset"])):
+    if content.get("comparable", True) and (reason := _unjudged(metric, dataset)):
         raise place.refused(reason)
+
+
+def _unmeasured(metric: Metric, dataset: str) -> str:
+    """Return why runs do not measure a metric on a dataset; empty if they do."""
+    data = DATASETS[dataset]
+    if data.kind not in KINDS_WITH.get(metric, DatasetKind):
+        return f"{metric} is not measured on {dataset}"
+    if data.declaration and metric == Metric.ERROR5 and data.classes <= 5:
+        return f"the top-5 error on the {data.classes} classes of {dataset} is always 0 and is not measured"
+    return ""
 
 
 def _unjudged(metric: Metric, dataset: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from repro.papers import RECIPES, TABLES, Paper, toml_files
@@ -14,19 +14,22 @@ KINDS = (TABLES, RECIPES)
 IGNORED = ("__pycache__",)
 
 
-def file_findings(paper: Paper, networks: Collection[Path] | None) -> Iterator[Finding]:
+def file_findings(paper: Paper, networks: Collection[Path] | None, others: Iterable[Paper]) -> Iterator[Finding]:
     """Yield the files of a paper that look as if they should be read, and are not.
 
     Args:
-        paper: its folder may hold anything else, such as a README.
+        paper: its folder may hold anything else, such as a README or other papers.
         networks: the Python files that are networks of tables or recipes; None if these are not known.
+        others: the other papers of the library.
     """
+    inner = [each.folder for each in others if paper.folder in each.folder.parents]
     replications = toml_files(paper.folder / TABLES / REPLICATIONS)  # one without a table is a mistake of its own
     read = (*paper.tables, *paper.recipes, *paper.datasets, *replications, *(networks or ()))
     used = {each.resolve() for each in read}
     for file in sorted(paper.folder.rglob("*")):
         inside = file.relative_to(paper.folder)
         hidden = any(part.startswith(".") or part in IGNORED for part in inside.parts)
+        hidden = hidden or any(file.is_relative_to(each) for each in inner)
         if hidden or file.is_dir() or file.resolve() in used or (networks is None and file.suffix == ".py"):
             continue
         if reason := _unread(inside, installed=(paper.folder / "__init__.py").exists()):

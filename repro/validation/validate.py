@@ -118,7 +118,7 @@ def _found(
     networks = list(_network_files(papers, using, recipes)) if using is not None else None
     for paper in papers:
         if whole and not paper.shipped:
-            yield from file_findings(paper, networks)
+            yield from file_findings(paper, networks, current_library().papers)
 
 
 def _network_files(papers: Sequence[Paper], tables: Sequence[Table], recipes: Sequence[Recipe]) -> Iterator[Path]:

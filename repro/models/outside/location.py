@@ -122,7 +122,7 @@ def find_outside(typed: str, folders: Sequence[Path] = HERE, others: Sequence[Pa
         found = Outside(place, _version(where))
         if not found.version:
             _refuse_file(where, factory, [*folders, *others])
-    if wanted and found.name != typed:
+    if wanted and wanted not in (_split(found.name)[1], found.version):
         raise UserError(f"{found.place} has changed: it is {found.name}, not {typed}; restore it")
     _KNOWN[found.name] = found
     return found.name
