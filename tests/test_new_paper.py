@@ -66,6 +66,15 @@ def test_a_hidden_folder_is_named_in_its_commands(capsys: Capsys) -> None:
     assert repro(capsys, "new", "paper", "mine", "--to", "papers/.mine")[2].endswith("--papers papers/.mine\n")
 
 
+def test_a_folder_whose_name_is_not_in_utf_8_is_refused(capsys: Capsys) -> None:
+    status, out, err = repro(capsys, "new", "paper", "mine", "--to", "caf\udce9")
+    assert (status, out, err) == (
+        2,
+        "",
+        "error: 'caf\\udce9' is not a name in UTF-8; choose another folder with --to\n",
+    )
+
+
 def test_an_empty_folder_is_filled(capsys: Capsys) -> None:
     Path("papers/demo").mkdir(parents=True)
     assert repro(capsys, "new", "paper", "demo")[0] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -358,9 +359,9 @@ def test_jobs_of_slurm_are_matched_with_their_runs(tmp_path: Path, monkeypatch: 
     answer = "Welcome to the cluster\\n7_0|node3\\n7_1|\\n9|node1\\n"
     program(tmp_path, "squeue", f"case $* in *--user=4321*) printf '{answer}';; esac", monkeypatch)
     jobs = live_jobs(tmp_path)
-    assert {name: (job.id, job.host) for name, job in jobs.items()} == {
-        "first": ("7_0", "node3"),
-        "second": ("7_1", ""),
+    assert {name: (job.ids, job.host) for name, job in jobs.items()} == {
+        "first": (["7_0"], "node3"),
+        "second": (["7_1"], ""),
     }
     assert live_jobs(tmp_path, ["first"]).keys() == {"second"}
     program(tmp_path, "squeue", "echo 'controller is down' >&2; exit 1", monkeypatch)
@@ -432,6 +433,20 @@ def test_a_run_of_one_job_of_this_machine_has_its_log_and_one_of_several_their_f
     assert {str(log.path) for log in logs_of(tmp_path).values()} == {str(folder / "jobs")}
     replace(several, jobs=["17"], tasks=[["first", "second"]]).write()
     assert {str(log.path) for log in logs_of(tmp_path).values()} == {str(folder / "jobs/17_0_log.out")}
+
+
+def test_runs_that_several_jobs_of_this_machine_share_name_all_of_them(tmp_path: Path) -> None:
+    folder = tmp_path / "submissions" / "one"
+    folder.mkdir(parents=True)
+    waiting = [sys.executable, "-c", "input()", folder / "jobs"]
+    with ExitStack() as ended:
+        jobs = [ended.enter_context(subprocess.Popen(waiting, stdin=subprocess.PIPE)) for _ in range(2)]
+        ids = [str(each.pid) for each in jobs]
+        replace(submission(folder, Where.LOCAL, ids), host=socket.gethostname()).write()
+        wait_for("two processes", lambda: len(live_jobs(tmp_path)["first"].ids) == 2)
+        assert [line.where for line in run_lines(tmp_path)] == [f"jobs {', '.join(ids)} on {socket.gethostname()}"] * 2
+        for each in jobs:
+            each.communicate(b"\n")
 
 
 def test_slurm_is_not_asked_if_all_submitted_runs_are_recorded_or_diverged(
@@ -572,6 +587,8 @@ def test_a_run_that_a_process_trains_is_not_submitted(paper: Path, capsys: pytes
 def test_jobs_of_this_machine_train_a_table(paper: Path) -> None:
     options = ["--run", "--rows", "k*4", "--on", "local", "--parallel", "2", "--device", "cpu"]
     assert "narrow: submitted 2 runs in 2 jobs" in answer(*options)
+    (place,) = {job.place for job in live_jobs(paper / "runs").values()}  # the command does not wait for the jobs
+    assert re.fullmatch(rf"jobs \d+, \d+ on {socket.gethostname()}", place)
     for folder in ("recipes", "tables"):  # the jobs have a copy
         shutil.rmtree(paper / "papers" / "narrow" / folder)
     records = paper / "results" / "runs.csv"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from shlex import quote
@@ -14,6 +13,7 @@ from repro.atomic import write_folder_atomically
 from repro.cli.options.shared import command_group
 from repro.cli.suggestion import suggest
 from repro.console import note
+from repro.encoding import legible
 from repro.errors import UserError, unwritten
 from repro.papers import WORKING_FOLDER
 from repro.recipes import current_library
@@ -61,7 +61,7 @@ def _check_name(name: str) -> None:
 
 def _check_folder(folder: Path) -> None:
     """Raise UserError for a folder that has content, or that cannot be replaced."""
-    if "\N{REPLACEMENT CHARACTER}" in os.fsencode(folder).decode(errors="replace"):
+    if legible(str(folder), "utf-8") != str(folder):
         raise UserError(f"{str(folder)!r} is not a name in UTF-8; choose another folder with --to")
     for each in (folder, *folder.parents):
         if each.exists() and not each.is_dir():

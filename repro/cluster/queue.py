@@ -20,9 +20,9 @@ Hosts = Mapping[str, str]
 
 @dataclass(frozen=True)
 class LiveJob:
-    """A job that has not ended."""
+    """A job that has not ended, or several of this machine that share their runs."""
 
-    id: str
+    ids: Sequence[str]
     host: str
     """Where it runs; empty while it is queued."""
     names: Sequence[str]
@@ -31,7 +31,8 @@ class LiveJob:
     @property
     def place(self) -> str:
         """The job in words."""
-        return f"job {self.id} on {self.host}" if self.host else f"job {self.id}"
+        job = f"job{'s' if len(self.ids) > 1 else ''} {', '.join(self.ids)}"
+        return f"{job} on {self.host}" if self.host else job
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,8 @@ def logs_of(runs: Path) -> dict[str, JobLog]:
     for submission in submissions:
         if submission.where is Where.LOCAL and submission.host != socket.gethostname():
             continue
-        shared = submission.where is Where.LOCAL and len(submission.jobs) > 1
         for job, names in zip(submission.jobs, submission.tasks, strict=True):
-            file = "" if shared else f"{job}_0_log.out"
+            file = "" if submission.shared else f"{job}_0_log.out"
             log = JobLog(submission.folder / JOBS / file, submission is submissions[-1], submission)
             found |= dict.fromkeys(names, log)
     return found
@@ -84,9 +84,12 @@ def live_jobs(runs: Path, ended: Iterable[str] = (), where: Collection[Where] = 
 
 def _of(submission: Submission, slurm: Hosts) -> Iterator[LiveJob]:
     hosts = slurm if submission.where is Where.SLURM else dict(_of_this_machine(submission))
+    if submission.shared and hosts:
+        yield LiveJob(list(hosts), submission.host, list(submission.experiments))
+        return
     for job, names in zip(submission.jobs, submission.tasks, strict=True):
         if job in hosts:
-            yield LiveJob(job, hosts[job], names)
+            yield LiveJob([job], hosts[job], names)
 
 
 def _of_slurm() -> Hosts:

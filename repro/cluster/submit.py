@@ -26,7 +26,7 @@ from repro.cluster.program import copy_papers, copy_program
 from repro.cluster.queue import SECONDS
 from repro.cluster.resources import Resources
 from repro.cluster.tasks import JOBS, Submission, Where
-from repro.console import loading
+from repro.console import loading, point_to_nowhere
 from repro.data import load
 from repro.errors import PackageMissing, RunFailed, UserError, is_disk_full, os_error_text
 from repro.experiment import Experiment
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 REQUEUES = 10_000
 """How often a job of Slurm may reach its time limit."""
+STDOUT, STDERR = 1, 2
+"""The file descriptors of a process's output."""
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """The environment variable that names the GPUs of a process."""
 CANCEL_SECONDS = 10.0
@@ -171,7 +173,7 @@ def _start(jobs: Sequence[Job], folder: Path, resources: Resources) -> Sequence[
             visible = f"{VISIBLE}={','.join(assigned_gpus(number, resources.gpus, gpus))}"
             executor = LocalExecutor(folder / JOBS, python=_python(folder, visible))
             executor.update_parameters(timeout_min=60 * resources.limit_hours, stderr_to_stdout=True)
-            with _hangup_ignored():
+            with _detached():
                 started.append(executor.submit(job))
     except BaseException:
         _cancel(started)
@@ -233,12 +235,18 @@ def _gpus_here() -> list[str]:
 
 
 @contextmanager
-def _hangup_ignored() -> Iterator[None]:
-    """Context whose new processes do not end with the terminal."""
+def _detached() -> Iterator[None]:
+    """Context whose new processes neither end with the terminal nor keep a pipe open that this command writes to."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    kept = {stream: os.dup(stream) for stream in (STDOUT, STDERR)}
     try:
+        for stream in kept:
+            point_to_nowhere(stream)
         yield
     finally:
+        for stream, copy in kept.items():
+            os.dup2(copy, stream)
+            os.close(copy)
         signal.signal(signal.SIGHUP, before)
 
 

@@ -61,6 +61,11 @@ class Submission:
             raise ValueError(f"a task has the unknown experiment {min(unknown)}")
         Runtime.from_values(self.runtime, ignore_unknown=True)
 
+    @property
+    def shared(self) -> bool:
+        """Whether several jobs of this machine share their runs: each takes the next one that no other trains."""
+        return self.where is Where.LOCAL and len(self.jobs) > 1
+
     def experiments_of(self, task: int) -> list[Experiment]:
         """Return what a job trains; the current library must have the submission's papers.
 
