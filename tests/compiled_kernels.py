@@ -1,31 +1,28 @@
 """Compiles kernels for a Hopper GPU, on a machine without one; run in a process of its own.
 
 It prints the number of kernels that are compiled ahead of a step, by a copy of the networks; the number after the step;
-and the most shared memory of a kernel, in bytes. With `--fewer`, convolutions compute BatchNorm, and launches overlap.
+and the most shared memory of a kernel, in bytes.
 """
 
 import copy
 import json
 import os
-import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import triton
-import triton.language as tl
 from torch import nn
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.driver import CudaDriver
 
-from repro.kernels import gate, overlap
+from repro.kernels import gate
 from repro.kernels.ahead import AHEAD
 from repro.kernels.batchnorm import BeforeNorm
 from repro.kernels.batchnorm_gradient import NormGradient
 from repro.kernels.convolution import BeforeRelu, Convolution
 from repro.kernels.fuse import use_kernels
-from repro.kernels.launch import BACKWARD, FORWARD
+from repro.kernels.launch import BACKWARD
 from repro.kernels.side_streams import SIDE_STREAMS
 from repro.models.dense_resnet import denseresnet_cifar
 from repro.models.resnet import resnet_cifar
@@ -64,25 +61,16 @@ def convolve_large_maps(channels: int) -> None:
     images = torch.zeros(2048, channels, 8, 8).to(memory_format=torch.channels_last)
     conv = Convolution(torch.zeros(channels, channels, 3, 3).to(memory_format=torch.channels_last))
     before = BeforeNorm.of(images, nn.BatchNorm2d(channels), added=images, relu=True)
-    (out, saved), _, _ = conv.after_norm(before)
+    out, saved = before.normalised()
+    conv.with_statistics(out)
     after = NormGradient.of(images, images, saved, torch.ones(channels), out=out)
-    conv.input_gradient(after, before=BeforeRelu(out, images, saved), direct=images)
-
-
-def use_fewer_launches() -> None:
-    """Let convolutions compute BatchNorm, and launches overlap."""
-    overlap.OVERLAPS = tl.constexpr(True)
-    for table in (FORWARD, BACKWARD):
-        for channels, launch in table.items():
-            table[channels] = replace(launch, norm=True)
+    conv.input_gradient(after.of_inputs().images, before=BeforeRelu(out, images, saved), direct=images)
 
 
 if __name__ == "__main__":
     triton.runtime.driver.set_active(Hopper())
     torch.backends.cuda.matmul.allow_tf32 = True
     gate.INTERPRETED = True  # accept maps on a CPU
-    if "--fewer" in sys.argv:
-        use_fewer_launches()
     networks = [resnet_cifar(depth=14, classes=10), denseresnet_cifar(depth=8, N=1, classes=10)]
     for network in networks:
         use_kernels(network.to(memory_format=torch.channels_last))

@@ -9,7 +9,9 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -62,7 +64,7 @@ from repro.training.runs.gates import write_run_gates
 from repro.training.tasks.in_memory import InMemoryClassification
 
 LAUNCHES = {
-    16: Launch(tile=32, warps=4, taps=9),
+    16: Launch(tile=32, warps=4),
     32: Launch(tile=16, warps=4, stages=3),
     64: Launch(tile=16, warps=4, stages=2, share=32),
 }
@@ -126,14 +128,6 @@ def numbers(request: pytest.FixtureRequest) -> tuple[torch.dtype, float]:
     return found
 
 
-@pytest.fixture(params=[False, True], ids=["norm before", "norm inside"])
-def inside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether the kernels of convolutions compute the BatchNorm in front of them, too."""
-    for table, (channels, launch) in itertools.product((FORWARD, BACKWARD), LAUNCHES.items()):
-        monkeypatch.setitem(table, channels, replace(launch, norm=request.param))
-    return bool(request.param)
-
-
 def norm_of(channels: int, dtype: torch.dtype) -> nn.BatchNorm2d:
     """Return a BatchNorm that scales and shifts, in the number format of sums."""
     norm = nn.BatchNorm2d(channels, dtype=torch.promote_types(dtype, torch.float32))
@@ -143,19 +137,17 @@ def norm_of(channels: int, dtype: torch.dtype) -> nn.BatchNorm2d:
 
 
 @pytest.mark.parametrize(("channels", "numbers", "with_added"), cases([(True,), (False,)]))
-def test_a_convolution_of_normalised_maps(
-    inside: bool, with_added: bool, channels: int, numbers: tuple[torch.dtype, float]
-) -> None:
+def test_a_convolution_of_normalised_maps(with_added: bool, channels: int, numbers: tuple[torch.dtype, float]) -> None:
     dtype, limit = numbers
     images, weight = random(2, channels, 5, 6, dtype=dtype) * 2 + 3, random(channels, channels, 3, 3) / channels**0.5
     added = random(2, channels, 5, 6, dtype=dtype).flip(0) if with_added else None
     norm, plain = norm_of(channels, dtype), norm_of(channels, torch.float64)
     normed = F.relu(plain(images.double()) + (0 if added is None else added.double()))
-    found = Convolution(weight.to(dtype)).after_norm(BeforeNorm.of(images, norm, added=added, relu=True))
-    assert apart(found.normed.out, normed) < limit
-    assert apart(found.out, F.conv2d(normed, weight, padding=1)) < 2 * limit
-    assert apart(mean_of(found.partial, 60, LAUNCHES[channels].tile), found.out.double().mean((0, 2, 3))) < 1e-6
-    mean, inverse = found.normed.saved
+    out, (mean, inverse) = BeforeNorm.of(images, norm, added=added, relu=True).normalised()
+    convolved, partial = Convolution(weight.to(dtype)).with_statistics(out)
+    assert apart(out, normed) < limit
+    assert apart(convolved, F.conv2d(normed, weight, padding=1)) < 2 * limit
+    assert apart(mean_of(partial, 60, LAUNCHES[channels].tile), convolved.double().mean((0, 2, 3))) < 1e-6
     assert apart(mean, images.double().mean((0, 2, 3))) < 1e-6
     assert apart(inverse, (images.double().var((0, 2, 3), correction=0) + norm.eps).rsqrt()) < 1e-6
     assert apart(norm.running_mean, plain.running_mean) < 1e-6
@@ -166,7 +158,7 @@ def test_a_convolution_of_normalised_maps(
     ("channels", "numbers", "with_before", "with_direct"), cases([*itertools.product((True, False), repeat=2)])
 )
 def test_gradients_of_a_convolution(
-    inside: bool, with_before: bool, with_direct: bool, channels: int, numbers: tuple[torch.dtype, float]
+    with_before: bool, with_direct: bool, channels: int, numbers: tuple[torch.dtype, float]
 ) -> None:
     """Of x in norm(conv(x)) + x, or of z in the same of x = relu(normalised z); the latter needs the sums too."""
     dtype, limit = numbers
@@ -182,19 +174,19 @@ def test_gradients_of_a_convolution(
     saved = torch.stack([out.mean((0, 2, 3)), (out.var((0, 2, 3), correction=0) + norm.eps).rsqrt()]).detach().to(sums)
     after = NormGradient.of(above, out.detach().to(dtype), saved, norm.weight.detach().to(sums), out=None)
     z_saved = random(2, channels, 1, 1).flatten(1).abs().contiguous().to(sums)
-    conv, active = Convolution(weight.to(dtype)), x.detach().to(dtype)
+    conv, active, of_norm = Convolution(weight.to(dtype)), x.detach().to(dtype), after.of_inputs()
     with SIDE_STREAMS.joined():
         found = conv.input_gradient(
-            after,
+            of_norm.images,
             before=BeforeRelu(active, z, z_saved) if with_before else None,
             direct=above if with_direct else None,
         )
-        of_weight = weight_gradient.weight_gradient(active, found.norm.images, conv.weight)
+        of_weight = weight_gradient.weight_gradient(active, of_norm.images, conv.weight)
     assert (before if with_before else x).grad is not None
     assert apart(found.images, (before if with_before else x).grad) < 4 * limit
     assert apart(of_weight, factors.grad) < 4 * limit
-    assert apart(found.norm.weight, norm.weight.grad) < 4 * limit
-    assert apart(found.norm.bias, norm.bias.grad) < 4 * limit
+    assert apart(of_norm.weight, norm.weight.grad) < 4 * limit
+    assert apart(of_norm.bias, norm.bias.grad) < 4 * limit
     if with_before:
         scaled = (z.double() - z_saved[0].double().view(1, -1, 1, 1)) * z_saved[1].double().view(1, -1, 1, 1)
         expected = [each.sum((0, 2, 3)) for each in (found.images.double(), found.images.double() * scaled)]
@@ -264,30 +256,28 @@ def test_large_maps_have_larger_tiles(shape: tuple[int, ...], tile: int) -> None
     assert math.prod(shape) / tile <= MERGED
 
 
-def test_nan_stays_visible(inside: bool) -> None:
+def test_nan_stays_visible() -> None:
     """Torch's ReLU keeps NaN, from which a run's divergence is seen."""
     images, norm = random(3, 16, 5, 6), nn.BatchNorm2d(16, dtype=torch.float64)
     images[0, 3, 2, 2] = torch.nan
     conv = Convolution(random(16, 16, 3, 3))
-    (out, saved), convolved, _ = conv.after_norm(BeforeNorm.of(images, norm, added=None, relu=True))
+    out, saved = BeforeNorm.of(images, norm, added=None, relu=True).normalised()
+    convolved, _ = conv.with_statistics(out)
     assert out[:, 3].isnan().all()
     assert not out[:, :3].isnan().any()
     assert convolved.isnan().all()
     above = random(3, 16, 5, 6).flip(1)
-    after = NormGradient.of(above, images, saved, norm.weight, out=out)
-    assert after.of_inputs().images[:, 3].isnan().all()
-    assert conv.input_gradient(after).images.isnan().all()
-    finite = NormGradient(
-        above, after.partial[:, :, :1].expand_as(after.partial).contiguous(), above, saved.nan_to_num(), norm.weight
-    )
-    assert conv.input_gradient(finite, before=BeforeRelu(out, images, saved)).images.isfinite().all()
-    assert conv.input_gradient(finite, direct=images).images[0, 3, 2, 2].isnan()
+    of_images = NormGradient.of(above, images, saved, norm.weight, out=out).of_inputs().images
+    assert of_images[:, 3].isnan().all()
+    assert conv.input_gradient(of_images).images.isnan().all()
+    assert conv.input_gradient(above, before=BeforeRelu(out, images, saved)).images.isfinite().all()
+    assert conv.input_gradient(above, direct=images).images[0, 3, 2, 2].isnan()
 
 
-def test_one_value_per_channel_has_no_deviation(inside: bool) -> None:
+def test_one_value_per_channel_has_no_deviation() -> None:
     images, norm = random(1, 16, 1, 1), nn.BatchNorm2d(16, dtype=torch.float64)
     with pytest.raises(ValueError, match="more than one value per channel"):
-        Convolution(random(16, 16, 3, 3)).after_norm(BeforeNorm.of(images, norm, added=None, relu=True))
+        BeforeNorm.of(images, norm, added=None, relu=True).normalised()
 
 
 def test_which_batchnorms_fit() -> None:
@@ -307,7 +297,7 @@ def trained_once(network: nn.Module, images: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("name", slow_or_nightly(NETWORKS, lambda name: "8" in name))
-def test_a_network_with_kernels_is_the_network(inside: bool, name: str) -> None:
+def test_a_network_with_kernels_is_the_network(name: str) -> None:
     torch.manual_seed(0)
     plain = NETWORKS[name]().to(dtype=torch.float64, memory_format=torch.channels_last)
     for each in plain.parameters():
@@ -326,16 +316,16 @@ def test_a_network_with_kernels_is_the_network(inside: bool, name: str) -> None:
     assert apart(fused.eval()(images), plain.eval()(images)) < 1e-13
 
 
-def test_launches_of_a_residual_block(inside: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_launches_of_a_residual_block(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each launch takes longer than its arithmetic."""
     launched: Counter[str] = Counter()
 
-    def counted(kernel: Any, grid: Sequence[int], *, beside: bool = False) -> Callable[..., Any]:
-        launched["beside" if beside else "in turn"] += 1
-        return on_grid(kernel, grid, beside=beside)
+    def counted(module: ModuleType, kernel: Any, grid: Sequence[int]) -> Callable[..., Any]:
+        launched["beside" if module is weight_gradient else "in turn"] += 1
+        return on_grid(kernel, grid)
 
     for module in (batchnorm, batchnorm_gradient, convolution, weight_gradient):
-        monkeypatch.setattr(module, "on_grid", counted)
+        monkeypatch.setattr(module, "on_grid", partial(counted, module))
     monkeypatch.setitem(GRADIENT, 16, replace(GRADIENT[16], layers=6))
     found = []
     for blocks in (1, 4):
@@ -345,7 +335,7 @@ def test_launches_of_a_residual_block(inside: bool, monkeypatch: pytest.MonkeyPa
         found.append(Counter(launched))
         launched.clear()
     more = found[1] - found[0]
-    assert more == {"in turn": 3 * (4 if inside else 8), "beside": 2}  # weight gradients of six layers are one launch
+    assert more == {"in turn": 3 * 8, "beside": 2}  # weight gradients of six layers are one launch
 
 
 def test_exact_statistics_are_those_of_the_modules() -> None:
@@ -446,14 +436,11 @@ def test_products_are_in_tf32_only_where_the_runtime_allows_it() -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("options", [pytest.param([], id="default"), pytest.param(["--fewer"], id="fewer launches")])
-def test_kernels_are_compiled_ahead_for_a_gpu(options: list[str], tmp_path: Path) -> None:
+def test_kernels_are_compiled_ahead_for_a_gpu(tmp_path: Path) -> None:
     """The interpreter does not compile, so this is what shows without a GPU that a kernel can be compiled."""
     environment = {**os.environ, "TRITON_INTERPRET": "0", "TRITON_CACHE_DIR": str(tmp_path)}
     script = Path(__file__).with_name("compiled_kernels.py")
-    ended = subprocess.run(
-        [sys.executable, script, *options], env=environment, capture_output=True, text=True, check=True
-    )
+    ended = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
     ahead, after, shared = map(int, ended.stdout.split())
     assert ahead > 60
     assert after == ahead, "a step compiled a kernel that was not compiled ahead"
@@ -474,10 +461,9 @@ def test_a_backward_pass_that_fails_leaves_nothing_behind(monkeypatch: pytest.Mo
     assert all(each.grad is not None and each.grad.isfinite().all() for each in network.parameters())
 
 
-@pytest.mark.parametrize("inside", slow_or_nightly([False, True], bool), indirect=True)
 @pytest.mark.parametrize("table", TABLES.values(), ids=["norm", "forward", "backward", "gradient"])
 def test_launches_are_timed_if_their_results_are_right(
-    table: dict[int, Any], inside: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    table: dict[int, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     passes, right = Passes(16, batch=2, side=4, device="cpu"), Candidate(table, 16, table[16])
     (found,) = fastest([right], passes, "cpu")

@@ -11,8 +11,6 @@ from typing import Any
 import torch
 import triton  # type: ignore[import-untyped]
 
-from repro.kernels import overlap
-
 
 class Ahead:
     """Says whether this process compiles kernels ahead instead of launching them."""
@@ -42,13 +40,11 @@ class Ahead:
 AHEAD = Ahead()
 
 
-def on_grid(kernel: Any, grid: Sequence[int], *, beside: bool = False) -> Callable[..., Any]:
+def on_grid(kernel: Any, grid: Sequence[int]) -> Callable[..., Any]:
     """Return what launches a kernel on a grid of programs, or only compiles it if kernels are compiled ahead.
 
     Args:
-        kernel: begins with `wait_for_previous` unless it is launched `beside`.
+        kernel: of Triton.
         grid: number of programs in each dimension.
-        beside: on a second stream, where no launch overlaps with the kernel before it.
     """
-    launch: Callable[..., Any] = partial(kernel.warmup, grid=grid) if AHEAD.active else kernel[grid]
-    return partial(launch, launch_pdl=True) if overlap.OVERLAPS.value and not beside else launch
+    return partial(kernel.warmup, grid=grid) if AHEAD.active else kernel[grid]

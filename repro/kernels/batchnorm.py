@@ -8,7 +8,7 @@ Chan, Golub and LeVeque (1979), which loses no digits when the mean is large. Al
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import triton  # type: ignore[import-untyped]
@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from repro.kernels.ahead import on_grid
 from repro.kernels.launch import MERGED, norm_tiles
 from repro.kernels.number_format import accumulator, accumulator_dtype
-from repro.kernels.overlap import wait_for_previous
 
 
 @triton.jit
@@ -31,7 +30,6 @@ def own_tile(rows, channels: tl.constexpr, tile: tl.constexpr):
 @triton.jit
 def _statistics(images, partial, rows, channels: tl.constexpr, tile: tl.constexpr, accumulator: tl.constexpr):
     """Write the mean and the squared deviations of each channel over one tile of pixels."""
-    wait_for_previous()
     program, programs = tl.program_id(0), tl.num_programs(0)
     channel, at, filled = own_tile(rows, channels, tile)
     values = tl.load(images + at, mask=filled, other=0.0).to(accumulator)
@@ -51,13 +49,13 @@ def both_of_parts(partial, parts, channels: tl.constexpr, padded: tl.constexpr):
 
 
 @triton.jit
-def norm_factors(
-    norm, rows, writes, epsilon: tl.constexpr, momentum: tl.constexpr, channels: tl.constexpr, padded: tl.constexpr,
+def _factors(
+    norm, rows, epsilon: tl.constexpr, momentum: tl.constexpr, channels: tl.constexpr, padded: tl.constexpr,
     accumulator: tl.constexpr,
 ):  # fmt: skip
     """Return the factor and the shift (channels,) of a BatchNorm, from the statistics of all parts.
 
-    `norm` is what `BeforeNorm.arguments` returns. A program that `writes` also writes the statistics.
+    The first program also writes the statistics.
     """
     partial, weight, bias, running_mean, running_var, saved, parts, part_rows = norm
     channel = tl.arange(0, channels)
@@ -68,7 +66,7 @@ def norm_factors(
     away = means - mean[None, :]
     variance = tl.sum(squares + away * away * counts, 0) / rows
     inverse = 1.0 / tl.sqrt(variance + epsilon)
-    if writes:
+    if tl.program_id(0) == 0:
         tl.store(saved + channel, mean)
         tl.store(saved + channels + channel, inverse)
         unbiased = variance * (rows / (rows - 1.0))
@@ -90,13 +88,16 @@ def _normalise(
     images, added, out, norm, rows, epsilon: tl.constexpr, momentum: tl.constexpr, channels: tl.constexpr,
     tile: tl.constexpr, padded: tl.constexpr, with_added: tl.constexpr, relu: tl.constexpr, accumulator: tl.constexpr,
 ):  # fmt: skip
-    """Write the normalised pixels of one tile; the first program also writes the statistics."""
-    wait_for_previous()
+    """Write the normalised pixels of one tile; the first program also writes the statistics.
+
+    `norm`: the statistics of all parts, weight, bias, running mean and variance, the statistics to be written, the
+    number of parts, and the pixels of a part.
+    """
     _, at, filled = own_tile(rows, channels, tile)
     values = tl.load(images + at, mask=filled, other=0.0).to(accumulator)
     if with_added:
         direct = tl.load(added + at, mask=filled, other=0.0).to(accumulator)
-    factor, shift = norm_factors(norm, rows, tl.program_id(0) == 0, epsilon, momentum, channels, padded, accumulator)
+    factor, shift = _factors(norm, rows, epsilon, momentum, channels, padded, accumulator)
     values = values * factor[None, :] + shift[None, :]
     if with_added:
         values += direct
@@ -163,31 +164,20 @@ class BeforeNorm:
         Raises:
             ValueError: there is one value per channel, which has no deviation.
         """
-        cut, written = norm_tiles(self.images), self.written()
-        norm, padded = self.arguments(written)
-        on_grid(_normalise, (cut.programs,))(
-            self.images, self.images if self.added is None else self.added, written.out, norm, cut.rows,
-            self.norm.eps, self.norm.momentum, cut.channels, cut.tile, padded, self.added is not None, self.relu,
-            accumulator(self.images), num_warps=cut.warps,
-        )  # fmt: skip
-        return written
-
-    def written(self) -> Normed:
-        """Return the tensors that a kernel writes."""
-        saved = torch.empty((2, self.images.shape[1]), dtype=self.partial.dtype, device=self.images.device)
-        return Normed(torch.empty_like(self.images), saved)
-
-    def arguments(self, written: Normed) -> tuple[tuple[Any, ...], int]:
-        """Return the arguments of `norm_factors`, and the number of parts as a power of two.
-
-        Raises:
-            ValueError: there is one value per channel, which has no deviation.
-        """
         rows = self.images.numel() // self.images.shape[1]
         if rows < 2:
             shape = tuple(self.images.shape)
             raise ValueError(f"BatchNorm needs more than one value per channel in training mode, got {shape}")
-        partial, part_rows = _merged(self.partial, rows, self.part_rows)
-        norm, parts = self.norm, partial.shape[1]
-        tensors = (partial, norm.weight, norm.bias, norm.running_mean, norm.running_var, written.saved)
-        return (*tensors, parts, part_rows), triton.next_power_of_2(parts)
+        cut, norm, (partial, part_rows) = (
+            norm_tiles(self.images),
+            self.norm,
+            _merged(self.partial, rows, self.part_rows),
+        )
+        out, saved, parts = torch.empty_like(self.images), partial.new_empty(2, cut.channels), partial.shape[1]
+        tensors = (partial, norm.weight, norm.bias, norm.running_mean, norm.running_var, saved)
+        on_grid(_normalise, (cut.programs,))(
+            self.images, self.images if self.added is None else self.added, out, (*tensors, parts, part_rows), rows,
+            norm.eps, norm.momentum, cut.channels, cut.tile, triton.next_power_of_2(parts), self.added is not None,
+            self.relu, accumulator(self.images), num_warps=cut.warps,
+        )  # fmt: skip
+        return Normed(out, saved)

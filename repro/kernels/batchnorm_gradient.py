@@ -7,7 +7,7 @@ All sums are in fp32, or in fp64.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import triton  # type: ignore[import-untyped]
@@ -18,7 +18,6 @@ from repro.kernels.ahead import on_grid
 from repro.kernels.batchnorm import both_of_parts, own_tile
 from repro.kernels.launch import MERGED, norm_tiles
 from repro.kernels.number_format import accumulator
-from repro.kernels.overlap import wait_for_previous
 
 
 @triton.jit
@@ -29,7 +28,6 @@ def _gradient_sums(
     """Write the gradient before the ReLU and, per channel, its sums and those of its products with the normalised input
     over one tile.
     """
-    wait_for_previous()
     program, programs = tl.program_id(0), tl.num_programs(0)
     channel, at, filled = own_tile(rows, channels, tile)
     gradient = tl.load(gradients + at, mask=filled, other=0.0).to(accumulator)
@@ -43,43 +41,32 @@ def _gradient_sums(
 
 
 @triton.jit
-def gradient_factors(norm, rows, writes, channels: tl.constexpr, padded: tl.constexpr):
-    """Return what `input_gradient` needs of each channel, from the sums of all parts.
-
-    `norm` is what `NormGradient.arguments` returns. A program that `writes` also writes the gradients of weight and
-    bias.
-    """
-    partial, weight, saved, weight_gradient, bias_gradient, parts = norm
+def _sums(partial, weight_gradient, bias_gradient, parts, channels: tl.constexpr, padded: tl.constexpr):
+    """Return both sums (channels,) over all parts; the first program also writes the gradients of weight and bias."""
     channel = tl.arange(0, channels)
     totals, products = both_of_parts(partial, parts, channels, padded)
     total, product = tl.sum(totals, 0), tl.sum(products, 0)  # all is read before the first sum waits
-    if writes:
+    if tl.program_id(0) == 0:
         tl.store(weight_gradient + channel, product)
         tl.store(bias_gradient + channel, total)
-    inverse = tl.load(saved + channels + channel)
-    return tl.load(saved + channel), inverse, total / rows, product / rows, tl.load(weight + channel) * inverse
-
-
-@triton.jit
-def input_gradient(gradient, values, factors):
-    """Return the gradient (tile, channels) of a BatchNorm's input `values` from that of its output."""
-    mean, inverse, total, product, factor = factors
-    scaled = (values - mean[None, :]) * inverse[None, :]
-    return (gradient - total[None, :] - scaled * product[None, :]) * factor[None, :]
+    return total, product
 
 
 @triton.jit
 def _write_gradient(
-    gradients, images, into, norm, rows, channels: tl.constexpr, tile: tl.constexpr, padded: tl.constexpr,
-    accumulator: tl.constexpr,
+    gradients, images, partial, weight, saved, into, weight_gradient, bias_gradient, rows, parts,
+    channels: tl.constexpr, tile: tl.constexpr, padded: tl.constexpr, accumulator: tl.constexpr,
 ):  # fmt: skip
     """Write the gradient of one tile of the input; the first program also writes those of weight and bias."""
-    wait_for_previous()
-    _, at, filled = own_tile(rows, channels, tile)
+    channel, at, filled = own_tile(rows, channels, tile)
     gradient = tl.load(gradients + at, mask=filled, other=0.0).to(accumulator)
     values = tl.load(images + at, mask=filled, other=0.0).to(accumulator)
-    factors = gradient_factors(norm, rows, tl.program_id(0) == 0, channels, padded)
-    tl.store(into + at, input_gradient(gradient, values, factors).to(into.dtype.element_ty), mask=filled)
+    total, product = _sums(partial, weight_gradient, bias_gradient, parts, channels, padded)
+    mean, inverse = tl.load(saved + channel), tl.load(saved + channels + channel)
+    scaled = (values - mean[None, :]) * inverse[None, :]
+    result = gradient - (total / rows)[None, :] - scaled * (product / rows)[None, :]
+    result *= (tl.load(weight + channel) * inverse)[None, :]
+    tl.store(into + at, result.to(into.dtype.element_ty), mask=filled)
 
 
 class Gradients(NamedTuple):
@@ -119,22 +106,12 @@ class NormGradient:
 
     def of_inputs(self) -> Gradients:
         """Return the gradients of the BatchNorm's inputs."""
-        cut, written = norm_tiles(self.images), self.written()
-        norm, padded = self.arguments(written)
-        on_grid(_write_gradient, (cut.programs,))(
-            self.gradient, self.images, written.images, norm, cut.rows, cut.channels, cut.tile, padded,
-            accumulator(self.images), num_warps=cut.warps,
-        )  # fmt: skip
-        return written
-
-    def written(self) -> Gradients:
-        """Return the tensors that a kernel writes."""
-        return Gradients(*map(torch.empty_like, (self.images, self.weight, self.weight)))
-
-    def arguments(self, written: Gradients) -> tuple[tuple[Any, ...], int]:
-        """Return the arguments of `gradient_factors`, and the number of parts as a power of two."""
         few = self.partial[0].numel() <= MERGED
         partial = self.partial if few else self.partial.sum(1, keepdim=True)
-        parts = partial.shape[1]
-        norm = (partial, self.weight, self.saved, written.weight, written.bias, parts)
-        return norm, triton.next_power_of_2(parts)
+        cut, parts = norm_tiles(self.images), partial.shape[1]
+        found = Gradients(*map(torch.empty_like, (self.images, self.weight, self.weight)))
+        on_grid(_write_gradient, (cut.programs,))(
+            self.gradient, self.images, partial, self.weight, self.saved, *found, cut.rows, parts, cut.channels,
+            cut.tile, triton.next_power_of_2(parts), accumulator(self.images), num_warps=cut.warps,
+        )  # fmt: skip
+        return found

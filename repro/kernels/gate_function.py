@@ -198,7 +198,7 @@ def _weight_gradients(
     """Return the gradients of both convolutions' weights and of the biases, written when `SIDE_STREAMS` joins."""
     with SIDE_STREAMS.launched(scores, inputs, rectified, before_norm):
         first, second, bias = map(torch.empty_like, (parameters.first, parameters.second, parameters.bias))
-        on_grid(parameter_gradients, (shape.slots, shape.hidden), beside=True)(
+        on_grid(parameter_gradients, (shape.slots, shape.hidden))(
             scores, inputs, rectified, before_norm, first, second, bias, shape.images, shape.channels, shape.slots,
             shape.hidden, shape.padded_images, num_warps=WARPS,
         )  # fmt: skip

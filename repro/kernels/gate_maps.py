@@ -15,7 +15,6 @@ import triton.language as tl
 
 from repro.kernels.batchnorm import after_relu
 from repro.kernels.gate_network import norm_gradient
-from repro.kernels.overlap import wait_for_previous
 
 SUM_TILE = 2048
 """Elements of the tile of a program that sums a map."""
@@ -58,7 +57,6 @@ def sum_pixels(
     dtype: tl.constexpr,
 ):  # fmt: skip
     """Write the sums of one tile's pixels to each of `sums` (B, tiles, channels)."""
-    wait_for_previous()
     part, image = tl.program_id(0), tl.program_id(1)
     row = part * tile + tl.arange(0, tile)
     to = (image * tl.num_programs(0) + part) * channels + tl.arange(0, channels)
@@ -112,7 +110,6 @@ def join(
 
     The weights are written to `gates` (B, n + 1, channels).
     """
-    wait_for_previous()
     part, image = tl.program_id(0), tl.program_id(1)
     row = part * tile + tl.arange(0, tile)
     channel = tl.arange(0, channels)
@@ -139,7 +136,6 @@ def reduce_gradient(
     `gradients`: of the output, from one or two users. `parts` (B, tiles, n + 1, channels): sums over the tile's pixels
     of the gradient times the branch, then times each map.
     """
-    wait_for_previous()
     part, image = tl.program_id(0), tl.program_id(1)
     row = part * tile + tl.arange(0, tile)
     gradient = load_map(gradients[0], image, row, pixels, channels, channels, dtype)
@@ -182,7 +178,6 @@ def write_gradients(
     normalised values, and the gradient before the norm, which is written. `passed`, `passed_means`: of the maps and
     means passed on, or None. Those of new means are spread over the pixels.
     """
-    wait_for_previous()
     part, image = tl.program_id(0), tl.program_id(1)
     row, channel, unit = part * tile + tl.arange(0, tile), tl.arange(0, channels), tl.arange(0, padded)
     slots: tl.constexpr = len(d_maps) + 1

@@ -14,8 +14,6 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from repro.kernels.overlap import wait_for_previous
-
 NETWORK_WARPS = 8
 """Program h of the forward pass holds (padded batch, channels) of each map in registers."""
 SCORE_UNITS = 8
@@ -78,7 +76,6 @@ def hidden_units(
     program 0 writes that of the newest. `inputs` (images, slots, channels): all means, which are written.
     `normed`, `rectified`: (images, hidden).
     """
-    wait_for_previous()
     h = tl.program_id(0)
     image = tl.arange(0, padded)
     used = image < images
@@ -107,7 +104,6 @@ def score_gradients(
     `parts` (images, tiles, slots, channels): the tiles' parts of the gradients of `gates` (images, slots, channels).
     `scores` (images, slots, channels), `gradients` (images, hidden): are written.
     """
-    wait_for_previous()
     image = tl.program_id(0)
     slot, channel = tl.arange(0, padded_slots), tl.arange(0, channels)
     at = slot[:, None] * channels + channel[None, :]

@@ -21,25 +21,20 @@ class Launch:
     """Pixels of one program."""
     warps: int
     stages: int = 0
-    """Taps that are copied ahead into shared memory, past the L1 cache; 1: one after another; 0: they are read into
-    registers, through the L1 cache."""
-    taps: int = 1
-    """Taps that are read into registers at once, before their products: 1, 3 or 9."""
+    """Taps that are copied ahead into shared memory, past the L1 cache; 0: each is read into registers, through the L1
+    cache."""
     share: int = 64
     """Output channels of one program, or all if there are fewer."""
-    norm: bool = False
-    """Whether its programs compute the BatchNorm in front of it, or its gradient, for every tap, instead of a kernel
-    before it."""
 
     def of(self, images: Tensor) -> Launch:
         """Return the launch for maps: with larger tiles where their sums per tile would be more than MERGED values.
 
-        At most two taps of larger tiles are copied ahead, and with BatchNorm one: more would not fit.
+        At most two taps of larger tiles are copied ahead: more would not fit.
         """
         batch, channels, height, width = images.shape
         tile, warps, stages = self.tile, self.warps, self.stages
         while ceil(batch * height * width / tile) * channels > MERGED and tile < LARGEST_TILE:
-            tile, warps, stages = 2 * tile, min(2 * warps, 8), min(stages, 1 if self.norm else 2)
+            tile, warps, stages = 2 * tile, min(2 * warps, 8), min(stages, 2)
         return replace(self, tile=tile, warps=warps, stages=stages)
 
 

@@ -82,17 +82,15 @@ def _forward(
 ) -> tuple[Tensor, list[PairMaps]]:
     """Return the output of a chain, and what the backward pass of each pair needs."""
     part, found = forward_launch(x).tile, []
-    z1, partial = Convolution(weights[0].conv1).with_statistics(x)
-    for own, following, (norm1, norm2) in zip(weights, [*weights[1:], None], norms, strict=True):
+    for own, (norm1, norm2) in zip(weights, norms, strict=True):
+        z1, partial = Convolution(own.conv1).with_statistics(x)
         first = BeforeNorm(z1, partial, part, norm1, added=None, relu=True)
-        (y, saved1), z2, partial = Convolution(own.conv2).after_norm(first)
+        y, saved1 = first.normalised()
+        z2, partial = Convolution(own.conv2).with_statistics(y)
         second = BeforeNorm(z2, partial, part, norm2, added=x if residual else None, relu=residual)
-        maps = (x, z1, y, z2, saved1)
-        if following:
-            (x, saved2), z1, partial = Convolution(following.conv1).after_norm(second)
-        else:
-            x, saved2 = second.normalised()
-        found.append(PairMaps(*maps, saved2))
+        out, saved2 = second.normalised()
+        found.append(PairMaps(x, z1, y, z2, saved1, saved2))
+        x = out
     return x, found
 
 
@@ -108,16 +106,17 @@ def _backward(
         before: of the pair whose output is the input, if any.
         residual: whether the input is added to the output.
     """
-    inner = Convolution(weights.conv2).input_gradient(after, before=BeforeRelu(maps.y, maps.z1, maps.saved1))
-    conv2 = weight_gradient(maps.y, inner.norm.images, weights.conv2)
-    outer = Convolution(weights.conv1).input_gradient(
-        NormGradient(inner.images, inner.partial, maps.z1, maps.saved1, weights.scale1),
+    norm2 = after.of_inputs()
+    of_y = Convolution(weights.conv2).input_gradient(norm2.images, before=BeforeRelu(maps.y, maps.z1, maps.saved1))
+    conv2 = weight_gradient(maps.y, norm2.images, weights.conv2)
+    norm1 = NormGradient(of_y.images, of_y.partial, maps.z1, maps.saved1, weights.scale1).of_inputs()
+    of_x = Convolution(weights.conv1).input_gradient(
+        norm1.images,
         before=BeforeRelu(maps.x, before.z2, before.saved2) if before else None,
         direct=after.gradient if residual else None,
     )
-    conv1 = weight_gradient(maps.x, outer.norm.images, weights.conv1)
-    own = PairWeights(conv1, outer.norm.weight, outer.norm.bias, conv2, inner.norm.weight, inner.norm.bias)
-    return outer, own
+    conv1 = weight_gradient(maps.x, norm1.images, weights.conv1)
+    return of_x, PairWeights(conv1, norm1.weight, norm1.bias, conv2, norm2.weight, norm2.bias)
 
 
 class _Pairs(torch.autograd.Function):

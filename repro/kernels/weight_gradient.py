@@ -134,12 +134,12 @@ class PartialGradients:
         chunks = triton.cdiv(rows, launch.tile * launch.parts)
         parts = triton.cdiv(rows, launch.tile * chunks)
         partial = torch.empty((layers, parts, size), dtype=accumulator_dtype(images), device=images.device)
-        on_grid(_weight_gradients, (parts, launch.groups, layers), beside=True)(
+        on_grid(_weight_gradients, (parts, launch.groups, layers))(
             tuple(self._inputs), tuple(self._outputs), partial, rows, parts * size, chunks, height, width, channels,
             launch.tile, launch.taps, launch.stages, rows % (launch.tile * chunks) == 0, accumulator(images),
             precision(images), num_warps=launch.warps,
         )  # fmt: skip
-        on_grid(_add_parts, (size // ADDED, layers), beside=True)(
+        on_grid(_add_parts, (size // ADDED, layers))(
             partial, self._out, parts, size, ADDED, triton.next_power_of_2(parts), num_warps=4
         )  # fmt: skip
 

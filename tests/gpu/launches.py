@@ -1,6 +1,6 @@
 """Times kernels with several launches on a GPU, to choose those in repro/kernels/launch.py.
 
-    PYTHONPATH=.:tests python tests/gpu/launches.py [--overlap] [--present] [CHANNELS ...]
+    PYTHONPATH=.:tests python tests/gpu/launches.py [--present] [CHANNELS ...]
 
 It prints the fastest launches of each kernel for batches of 64 in TF32, and leaves out those with wrong results or
 errors. All launches are compiled first, in parallel: without that, one to three seconds each. Each width has a process
@@ -23,11 +23,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
-import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
 from gpu.passes import Passes
-from repro.kernels import overlap
 from repro.kernels.ahead import AHEAD
 from repro.kernels.launch import BACKWARD, FORWARD, GRADIENT, NORM, GradientLaunch, Launch, NormLaunch
 
@@ -98,13 +96,11 @@ def candidates(channels: int) -> Iterator[Candidate]:
         if 8 <= values // (32 * warps) <= 64:
             yield Candidate(NORM, channels, NormLaunch(values=values, warps=warps))
     images = torch.empty((64, channels, SIDES[channels], SIDES[channels]), device="meta")
-    for tile, warps, (stages, taps), norm in itertools.product(
-        (32, 64, 128, 256), (2, 4, 8), ((0, 1), (0, 3), (0, 9), (3, 1)), (False, True)
-    ):
+    for tile, warps, stages in itertools.product((32, 64, 128, 256), (2, 4, 8), (0, 3, 5)):
         for share in {min(32, channels), channels}:
-            launch = Launch(tile=tile, warps=warps, stages=stages, taps=taps, share=share, norm=norm)
-            fits = 8 <= tile * share // (32 * warps) <= 32 and taps * (tile + share) * channels <= SHARED // 4
-            fits &= norm or taps > 1  # of the others, none was more than 5 % faster in an earlier timing
+            launch = Launch(tile=tile, warps=warps, stages=stages, share=share)
+            fits = 8 <= tile * share // (32 * warps) <= 32
+            fits &= stages * (tile + share) * channels <= SHARED // 4
             fits &= stages > 0 or tile * channels // (32 * warps) <= 32  # otherwise they take minutes to compile
             if fits and launch.of(images) == launch:
                 yield from (Candidate(table, channels, launch) for table in (FORWARD, BACKWARD))
@@ -203,7 +199,6 @@ def main() -> None:
     """Time the kernels of each width in a process of its own: all compile at once, and one at a time is timed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("channels", nargs="*", type=int, default=list(SIDES))
-    parser.add_argument("--overlap", action="store_true", help="launch a kernel before the one in front of it ends")
     parser.add_argument("--present", action="store_true", help="time only the launches that are in use")
     parser.add_argument("--lock", help="for the process of one width")
     given = parser.parse_args()
@@ -213,7 +208,6 @@ def main() -> None:
             command = [sys.executable, __file__, *switches, "--lock", lock.name]
             started = [subprocess.Popen([*command, str(each)]) for each in given.channels]
             sys.exit(max(each.wait() for each in started))
-    overlap.OVERLAPS = tl.constexpr(given.overlap)
     torch.backends.cuda.matmul.allow_tf32 = True
     time_width(*given.channels, given.present, given.lock)
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from repro.kernels.batchnorm import BeforeNorm
-from repro.kernels.batchnorm_gradient import NormGradient
+from repro.kernels.batchnorm_gradient import Gradients, NormGradient
 from repro.kernels.convolution import BeforeRelu, Convolution, OfInput
 from repro.kernels.launch import forward_launch
 from repro.kernels.weight_gradient import PartialGradients
@@ -81,14 +81,13 @@ class Passes:
     def forward(self, number: int) -> list[Tensor]:
         """Return the maps after each of three convolutions of x with BatchNorm and ReLU; the second has a shortcut."""
         x, found = self.blocks[number % 3].first.images, []
-        images, partial = self.conv.with_statistics(x)
-        for added in (None, x):
-            (out, _), images, partial = self.conv.after_norm(self._before(images, partial, added))
+        out = x
+        for added in (None, x, None):
+            images, partial = self.conv.with_statistics(out)
+            tile = forward_launch(images).tile
+            out, _ = BeforeNorm(images, partial, tile, self.norm, added, relu=True).normalised()
             found.append(out)
-        return [*found, self._before(images, partial, None).normalised().out]
-
-    def _before(self, images: Tensor, partial: Tensor, added: Tensor | None) -> BeforeNorm:
-        return BeforeNorm(images, partial, forward_launch(images).tile, self.norm, added, relu=True)
+        return found
 
     def expected_forward(self) -> list[Tensor]:
         """Return what `forward` should return, in fp64."""
@@ -100,12 +99,13 @@ class Passes:
     def backward(self, number: int) -> list[Tensor]:
         """Return the gradients of z2, z1, x, and of the weights and biases of their BatchNorms."""
         block = self.blocks[number % 3]
-        second = self.conv.input_gradient(block.after, before=block.second)
-        first = self.conv.input_gradient(self._after(second, block.second), before=block.first, direct=block.of_out)
-        return [*second.norm, *first.norm, *self._after(first, block.first).of_inputs()]
+        of_z2 = block.after.of_inputs()
+        of_z1 = self._after(self.conv.input_gradient(of_z2.images, before=block.second), block.second)
+        of_y1 = self.conv.input_gradient(of_z1.images, before=block.first, direct=block.of_out)
+        return [*of_z2, *of_z1, *self._after(of_y1, block.first)]
 
-    def _after(self, found: OfInput, relu: BeforeRelu) -> NormGradient:
-        return NormGradient(found.images, found.partial, relu.images, relu.saved, self.norm.weight)
+    def _after(self, found: OfInput, relu: BeforeRelu) -> Gradients:
+        return NormGradient(found.images, found.partial, relu.images, relu.saved, self.norm.weight).of_inputs()
 
     def expected_backward(self) -> list[Tensor]:
         """Return what `backward` should return, in fp64."""
