@@ -12,8 +12,7 @@ from typing import Any
 
 import msgspec
 
-from repro.data import DATASETS, DatasetKind, why_unknown
-from repro.data import find as find_dataset
+from repro.data import DATASETS, DatasetKind, find_dataset, why_unknown
 from repro.data.suitable import check_images, trained_on
 from repro.errors import Mistake, UserError, refuse
 from repro.models import (

@@ -19,7 +19,7 @@ from watching import stop_at
 from repro.api.library import using
 from repro.api.plans import plan
 from repro.benchmark import random_images
-from repro.data import DATASETS, Dataset, find, load
+from repro.data import DATASETS, Dataset, find_dataset, load
 from repro.data.readers.folder import ImageFolder
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
@@ -773,8 +773,8 @@ def test_a_batch_that_leaves_none_of_its_images_is_refused(paper: Write, capsys:
 def test_an_unknown_name_has_the_nearest_one(library: Callable[..., None]) -> None:
     library(SQUARES)
     with pytest.raises(UserError, match="unknown dataset 'mysquare'; did you mean my-squares"):
-        find("mysquare")
-    assert find("My_Squares") == "my-squares"
+        find_dataset("mysquare")
+    assert find_dataset("My_Squares") == "my-squares"
 
 
 def test_a_plan_is_shown_with_the_papers_that_it_was_made_with(paper: Write) -> None:

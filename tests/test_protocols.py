@@ -25,7 +25,7 @@ from repro.data.readers.folder import Files, ImageFolder
 from repro.errors import Stopped, UserError
 from repro.evaluation import evaluate as evaluation
 from repro.evaluation.evaluate import evaluate
-from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
+from repro.evaluation.protocols import NO_REQUEST, RequestedProtocol, protocol_for, protocol_of_run
 from repro.experiment import Experiment, experiment_for
 from repro.models import build, find
 from repro.models.fully_convolutional import fully_convolutional
@@ -323,22 +323,26 @@ def test_a_test_averages_as_its_protocol_says(
 
 
 @pytest.mark.parametrize(
-    ("model", "asked", "protocol"),
+    ("model", "requested", "protocol"),
     [
-        ("densenet121", Asked(Views.TEN_CROP), Protocol(views=Views.TEN_CROP, averaged=Averaged.OUTPUTS)),
-        ("resnet50", Asked(Views.TEN_CROP), TEN),
-        ("densenet161", Asked(Views.TEN_CROP), TEN),  # no table prints an error of it
-        ("densenet121", Asked(Views.CROPS_144), ALL),
-        ("densenet121", Asked(Views.CENTRAL_CROP), Protocol(views=Views.CENTRAL_CROP)),
-        ("densenet121", PRINTED, ONE_CROP),
-        ("vgg16", Asked(Views.DENSE), Protocol(views=Views.DENSE, scales=(384,), averaged=Averaged.PROBABILITIES)),
-        ("resnet18", Asked(Views.DENSE, (36,)), DENSE),
+        ("densenet121", RequestedProtocol(Views.TEN_CROP), Protocol(views=Views.TEN_CROP, averaged=Averaged.OUTPUTS)),
+        ("resnet50", RequestedProtocol(Views.TEN_CROP), TEN),
+        ("densenet161", RequestedProtocol(Views.TEN_CROP), TEN),  # no table prints an error of it
+        ("densenet121", RequestedProtocol(Views.CROPS_144), ALL),
+        ("densenet121", RequestedProtocol(Views.CENTRAL_CROP), Protocol(views=Views.CENTRAL_CROP)),
+        ("densenet121", NO_REQUEST, ONE_CROP),
+        (
+            "vgg16",
+            RequestedProtocol(Views.DENSE),
+            Protocol(views=Views.DENSE, scales=(384,), averaged=Averaged.PROBABILITIES),
+        ),
+        ("resnet18", RequestedProtocol(Views.DENSE, (36,)), DENSE),
     ],
 )
 def test_the_protocol_that_is_asked_for_is_completed_by_the_printed_one(
-    model: str, asked: Asked, protocol: Protocol
+    model: str, requested: RequestedProtocol, protocol: Protocol
 ) -> None:
-    assert protocol_for(asked, model) == protocol
+    assert protocol_for(requested, model) == protocol
 
 
 @pytest.mark.parametrize(
@@ -350,14 +354,14 @@ def test_the_protocol_that_is_asked_for_is_completed_by_the_printed_one(
     ],
 )
 def test_a_run_is_tested_as_its_errors_are_printed(model: str, protocol: Protocol) -> None:
-    assert protocol_of_run(PRINTED, experiment_for(model, {}, seed=0)) == protocol
+    assert protocol_of_run(NO_REQUEST, experiment_for(model, {}, seed=0)) == protocol
 
 
 def test_a_protocol_without_its_scales_and_scales_without_it_are_refused() -> None:
     with pytest.raises(UserError, match=r"no table prints a dense error of resnet18; add .* as --scales 384 or"):
-        protocol_for(Asked(Views.DENSE), "resnet18")
+        protocol_for(RequestedProtocol(Views.DENSE), "resnet18")
     with pytest.raises(UserError, match="--scales is for --protocol dense; the other protocols have their own scale"):
-        protocol_for(Asked(Views.TEN_CROP, (384,)), "resnet18")
+        protocol_for(RequestedProtocol(Views.TEN_CROP, (384,)), "resnet18")
 
 
 @pytest.mark.parametrize(
@@ -388,7 +392,7 @@ def test_a_procedure_describes_itself(protocol: Protocol, shown: str) -> None:
 
 def test_a_protocol_of_images_that_are_shown_whole_is_refused(tiny: Callable[..., Experiment]) -> None:
     with pytest.raises(UserError, match="--protocol is for image files; the images of digits are shown whole"):
-        evaluation.test(network_of(tiny()), tiny(), Path(), HERE, Asked(Views.TEN_CROP), None)
+        evaluation.test(network_of(tiny()), tiny(), Path(), HERE, RequestedProtocol(Views.TEN_CROP), None)
 
 
 @pytest.mark.usefixtures("small_images")
@@ -396,8 +400,8 @@ def test_a_run_is_tested_by_the_protocol_that_is_asked_for(folders: Folders) -> 
     experiment = Experiment("resnet20", {"shortcut": "A"}, RECIPE.with_epochs(1), 0)
     record = train_one(experiment, HERE, folders, Silent())
     one, ten, dense = (
-        evaluate(record.id, folders, HERE, asked=each)
-        for each in (PRINTED, Asked(Views.TEN_CROP), Asked(Views.DENSE, (36, 40)))
+        evaluate(record.id, folders, HERE, requested=each)
+        for each in (NO_REQUEST, RequestedProtocol(Views.TEN_CROP), RequestedProtocol(Views.DENSE, (36, 40)))
     )
     assert one.metrics.error == record.error == one.recorded
     assert one.metrics.loss == record.loss
@@ -496,8 +500,8 @@ def test_a_finished_run_is_tested_by_the_printed_protocols_and_a_stopped_test_go
     assert record.tests == straight.tests
     assert read_records([folders.results]) == [record]
     for protocol in (TEN, DENSE):
-        asked = Asked(protocol.views, protocol.scales)
-        metrics = evaluate(record.id, folders, HERE, asked=asked).metrics
+        requested = RequestedProtocol(protocol.views, protocol.scales)
+        metrics = evaluate(record.id, folders, HERE, requested=requested).metrics
         shown = [measured(record, each, protocol) for each in ("error", "loss")]
         assert shown == pytest.approx([metrics.error, metrics.loss], rel=1e-6)
         assert measured(record, "error5", protocol) is metrics.error5 is None  # there are three classes

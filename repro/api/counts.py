@@ -12,8 +12,7 @@ from repro.counting.cache import cached_count, counted
 from repro.counting.conventions import Convention, conventions_of
 from repro.counting.count import Count, Subject, count_modules, count_network, empty_network, in_evaluation
 from repro.counting.sizes import check_order, check_sizes, unusual
-from repro.data import DATASETS
-from repro.data import find as find_dataset
+from repro.data import DATASETS, find_dataset
 from repro.errors import UserError
 from repro.experiment import check_task, own_dataset
 from repro.models import OptionValue, is_outside, is_small, reason_for, resolve_options
@@ -91,8 +90,10 @@ def count_named(
     """Return the counts of a network that `network_called` returned; arguments and errors as in `count`."""
     subject, where = _subject(model, options, dataset, input, classes)
     counts = _counted(subject)
-    if input:
-        _warn_if_unusual(model, input, dataset)
+    usual = DATASETS[where] if where else None
+    if usual:
+        _warn_if_unusual(model, subject.input, usual.input)
+    is_usual = usual is not None and (subject.input, subject.classes) == (usual.input, usual.classes)
     modules = []
     if by_module:
         with waiting(f"counting the modules of {typed_name(model)}", seconds=True):
@@ -100,14 +101,14 @@ def count_named(
     return CountReport(
         model=model,
         options=subject.options,
-        dataset=where,
+        dataset=where if is_usual else None,
         input=subject.input,
         classes=subject.classes,
         counts=counts,
         conventions=tuple(conventions),
         small=is_small(model, subject.input),
-        reason="" if is_outside(model) else reason_for(model, subject.options, _dataset_of(model, dataset)),
-        published=published_counts(subject, where, counts) if where else (),
+        reason=reason_for(model, subject.options, where or ""),
+        published=published_counts(subject, where, counts) if where and is_usual else (),
         modules=tuple(modules),
     )
 
@@ -115,29 +116,27 @@ def count_named(
 def _subject(
     model: str, options: Mapping[str, OptionValue], dataset: str | None, input: Shape | None, classes: int | None
 ) -> tuple[Subject, str | None]:
-    """Return what is counted, and the dataset whose input and classes it has, if it has them."""
+    """Return what is counted, and the dataset that gives what the user did not; None if the user gave all.
+
+    Raises:
+        UserError: no dataset gives the shape or the classes, or they are out of range.
+    """
     check_sizes(input, classes)
     if is_outside(model) and dataset is None and input and classes:
         check_order(typed_name(model), input)
         return Subject(model, resolve_options(model, options, ""), input, classes), None
-    where = _dataset_of(model, dataset)
+    where = find_dataset(dataset) if dataset else own_dataset(model)
     if is_outside(model):
         check_task(model, where)
     spec = DATASETS[where]
     if input:
         check_order(typed_name(model), input)
-    subject = Subject(model, resolve_options(model, options, where), input or spec.input, classes or spec.classes)
-    return subject, where if (subject.input, subject.classes) == (spec.input, spec.classes) else None
+    chosen = resolve_options(model, options, where)
+    return Subject(model, chosen, input or spec.input, classes or spec.classes), where
 
 
-def _dataset_of(model: str, dataset: str | None) -> str:
-    """Return the dataset that gives the shape or the classes that the user did not give; UserError if there is none."""
-    return find_dataset(dataset) if dataset else own_dataset(model)
-
-
-def _warn_if_unusual(model: str, input: Shape, dataset: str | None) -> None:
-    """Warn about an unusual image shape; without a dataset nothing is unusual."""
-    usual = DATASETS[_dataset_of(model, dataset)].input if dataset or not is_outside(model) else input
+def _warn_if_unusual(model: str, input: Shape, usual: Shape) -> None:
+    """Warn about an image shape that is unusual for a network whose dataset has the `usual` one."""
     if why := unusual(input, usual):
         of_dataset = f"the dataset of {typed_name(model)} has {shape_text(usual)}"
         note(f"warning: unusual input {shape_text(input)}: {why}; {of_dataset}")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from repro.api.library import Papers, check_text, path_argument, plain, plain_options, text_argument, using
 from repro.bounds import LARGEST_SEED
 from repro.console import loading
-from repro.data import DATASETS
-from repro.data import find as find_dataset
+from repro.data import DATASETS, find_dataset
 from repro.errors import UserError
 from repro.experiment import Experiment, check_task, experiment_for, own_dataset
 from repro.models import OptionValue, resolve_options

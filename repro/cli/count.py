@@ -15,8 +15,7 @@ from repro.cli.options.shared import AnswerFormat, DatasetName, Format, Settings
 from repro.cli.suggestion import after_count, suggest
 from repro.console import print_json, print_line, stdout
 from repro.counting.conventions import ALL, Convention, conventions_of
-from repro.data import DATASETS
-from repro.data import find as find_dataset
+from repro.data import DATASETS, find_dataset
 from repro.errors import UserError
 from repro.models import MODELS, spec_of
 from repro.models.options import OF_MODEL, Shape
@@ -107,14 +106,14 @@ def count(
         print_line(answer.title, "bold")
     stdout().print(answer.rich())
     first = reports[0]
-    where = first.dataset or _dataset_of(first.model, named[0])
-    suggest(after_count(models[0], first.model, first.options, where, resized=first.dataset is None))
+    trained_on = first.dataset or _dataset_of(first.model, named[0])
+    suggest(after_count(models[0], first.model, first.options, trained_on, resized=first.dataset is None))
 
 
 def _chosen(typed: Sequence[str], options: Mapping[str, Any], settings: Sequence[str]) -> list[Chosen]:
     """Return the models, each with those of the options that it has; UserError for an option that none of them has."""
     if len(typed) == 1:
-        return [chosen_network(typed[0], options, settings, counting=True)]
+        return [chosen_network(typed[0], options, settings, without_recipe=True)]
     names = [network_called(each).name for each in typed]
     keys = {each: each.partition("=")[0].strip().removeprefix(OF_MODEL) for each in settings}
     for option in (*options, *keys.values()):
@@ -125,7 +124,7 @@ def _chosen(typed: Sequence[str], options: Mapping[str, Any], settings: Sequence
             each,
             {option: value for option, value in options.items() if has_option(name, option)},
             [setting for setting, option in keys.items() if has_option(name, option)],
-            counting=True,
+            without_recipe=True,
         )
         for each, name in zip(typed, names, strict=True)
     ]

@@ -10,8 +10,7 @@ import typer
 from repro.cli.options.shared import AnswerFormat, Data, Format, completing
 from repro.cli.suggestion import suggest, with_folders
 from repro.console import note, print_json, problem, stdout
-from repro.data import DATASETS, check_root
-from repro.data import find as find_dataset
+from repro.data import DATASETS, check_root, find_dataset
 from repro.data.sources import DOWNLOADED, DatasetStatus, State, examine, fetch
 from repro.paths import checked_folders
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from repro.cli.options.protocol import Scales, ViewsName, asked
+from repro.cli.options.protocol import Scales, ViewsName, requested_protocol
 from repro.cli.options.runtime import runtime_options
 from repro.cli.options.shared import AnswerFormat, Data, Format, Results, Runs, Settings
 from repro.cli.output import check_output
 from repro.cli.suggestion import after_run, suggest
 from repro.cli.weights import Given, show_weights
 from repro.console import loading, note, print_json, print_line
-from repro.data import find as find_dataset
+from repro.data import find_dataset
 from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import UserError
 from repro.evaluation.checkpoint_place import place_of_checkpoint
-from repro.evaluation.protocols import Asked
+from repro.evaluation.protocols import RequestedProtocol
 from repro.models.registry import IMAGENET
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
@@ -120,17 +120,27 @@ def evaluate(
         raise UserError("--source requires --record, which stores it with the test")
     if weights and not file:
         _check_published(dataset, runs, results)
-    test = asked(protocol, scales)
+    requested = requested_protocol(protocol, scales)
     use = FolderUse.WRITE_RESULTS if record else FolderUse.READ
     folders, runtime = checked_folders(data, runs, results, use), Runtime(**switches)
     if file:
         chosen = dataset and find_dataset(dataset)
-        given = Given(what, settings or (), file, chosen, mean, std, test, record, source)
+        given = Given(
+            model=what,
+            settings=settings or (),
+            file=file,
+            dataset=chosen,
+            mean=mean,
+            std=std,
+            requested=requested,
+            record=record,
+            source=source,
+        )
         show_weights(given, folders, runtime, format)
     elif weights:
-        _evaluate_published(what, test, folders, runtime, format)
+        _evaluate_published(what, requested, folders, runtime, format)
     else:
-        _evaluate_run(what, test, picture, folders, runtime, format)
+        _evaluate_run(what, requested, picture, folders, runtime, format)
 
 
 def _file(weights: str | None) -> Path | None:
@@ -154,13 +164,18 @@ def _check_published(dataset: str | None, runs: Path | None, results: Path) -> N
 
 
 def _evaluate_run(
-    what: str, test: Asked, picture: Path | None, folders: Folders, runtime: Runtime, format: AnswerFormat
+    what: str,
+    requested: RequestedProtocol,
+    picture: Path | None,
+    folders: Folders,
+    runtime: Runtime,
+    format: AnswerFormat,
 ) -> None:
     place_of_checkpoint(what, folders.runs, result_folders(folders.results))  # a wrong name is refused at once
     with loading():
         from repro.evaluation.evaluate import evaluate
 
-    found = evaluate(what, folders, runtime, asked=test, picture=picture)
+    found = evaluate(what, folders, runtime, requested=requested, picture=picture)
     if picture:
         note(f"wrote {picture}")
     if format == AnswerFormat.JSON:
@@ -221,11 +236,13 @@ def _trained(found: Evaluation) -> str:
     return f"not finished: {found.epochs} of {number_of(of, 'epoch')} {steps}"
 
 
-def _evaluate_published(model: str, test: Asked, folders: Folders, runtime: Runtime, format: AnswerFormat) -> None:
+def _evaluate_published(
+    model: str, requested: RequestedProtocol, folders: Folders, runtime: Runtime, format: AnswerFormat
+) -> None:
     with loading():
         from repro.evaluation.evaluate import evaluate_published
 
-    found = evaluate_published(model, folders.data, runtime, asked=test)
+    found = evaluate_published(model, folders.data, runtime, requested=requested)
     if format == AnswerFormat.JSON:
         print_json(_published_answer(found))
         return

@@ -25,7 +25,7 @@ class Chosen(NamedTuple):
 
 
 def chosen_network(
-    typed: str, options: Mapping[str, OptionValue], settings: Sequence[str], *, counting: bool = False
+    typed: str, options: Mapping[str, OptionValue], settings: Sequence[str], *, without_recipe: bool = False
 ) -> Chosen:
     """Return a network, its options, and the values of the recipe.
 
@@ -34,7 +34,7 @@ def chosen_network(
         options: those that are options of the command.
         settings: what `--set` gives: options of the network, else values of the recipe. `model.` or `recipe.` before a
             name says which of the two it is.
-        counting: whether there is no recipe, so that everything is an option.
+        without_recipe: whether there is no recipe, so that everything is an option.
 
     Raises:
         UserError: there is no such network, a name is both an option and a value, or an option is given twice or wrong.
@@ -44,7 +44,7 @@ def chosen_network(
     chosen, values = dict(options), list[str]()
     for setting in settings:
         key, equals, text = (part.strip() for part in setting.partition("="))
-        option = _option(name, key, counting=counting)
+        option = _option(name, key, without_recipe=without_recipe)
         if option is None:
             _expect_value(name, key)
             values.append(setting.strip().removeprefix(OF_RECIPE))
@@ -93,16 +93,16 @@ def _expect_value(name: str, key: str) -> None:
         raise UserError(unknown("option or recipe value", key, [*options, *SETTABLE], listed))
 
 
-def _option(name: str, key: str, *, counting: bool) -> str | None:
+def _option(name: str, key: str, *, without_recipe: bool) -> str | None:
     """Return the option of a network that `--set` means by a name; None if it means a value of the recipe."""
     if key.startswith(OF_MODEL):
         return key.removeprefix(OF_MODEL)
     if key.startswith(OF_RECIPE):
-        if counting:
+        if without_recipe:
             raise UserError(f"--set {key} has no effect: nothing is trained here, so there is no recipe; leave it out")
         return None
-    named_so = not counting and is_value(key)
-    if not counting and not has_option(name, key, named_only=named_so):
+    named_so = not without_recipe and is_value(key)
+    if not without_recipe and not has_option(name, key, named_only=named_so):
         return None
     if named_so:
         raise UserError(

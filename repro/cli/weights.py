@@ -12,7 +12,7 @@ from repro.cli.suggestion import network_as_typed, suggest, with_folders
 from repro.console import loading, note, print_json, print_line
 from repro.errors import UserError
 from repro.evaluation.layouts import Normalisation
-from repro.evaluation.protocols import Asked
+from repro.evaluation.protocols import RequestedProtocol
 from repro.models.typed import typed_name, typed_options
 from repro.paths import Folders
 from repro.runtime import Runtime
@@ -41,7 +41,7 @@ class Given(NamedTuple):
     dataset: str | None
     mean: str | None
     std: str | None
-    test: Asked
+    requested: RequestedProtocol
     record: bool
     """Whether the test is recorded in the folder of results."""
     source: str
@@ -54,7 +54,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
     Raises:
         UserError: as `evaluate_weights`, or a normalisation is not complete.
     """
-    model, options, _ = chosen_network(given.model, {}, given.settings, counting=True)
+    model, options, _ = chosen_network(given.model, {}, given.settings, without_recipe=True)
     normalisation = _normalisation(given.mean, given.std)
     if given.record:
         read_weights_tests([folders.results])
@@ -70,7 +70,7 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
         runtime,
         dataset=given.dataset,
         normalisation=normalisation,
-        asked=given.test,
+        requested=given.requested,
         of_others=given.record,
     )
     if given.record:
@@ -90,9 +90,9 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
 
 def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) -> None:
     """Record a test in a folder of results."""
-    from repro.training.machine.device import prepare
+    from repro.training.machine.device import checked_device
 
-    added = append_weights_test(found.recorded(source, prepare(runtime)), results)
+    added = append_weights_test(found.recorded(source, checked_device(runtime)), results)
     path = results / WEIGHTS
     note(f"recorded the test in {path}" if added else f"{path} already has this test of these weights")
 

@@ -120,8 +120,7 @@ def _identity(replication: Replication) -> tuple[object, ...]:
 
 def all_options(measured: Record | StepTime | WeightsTest) -> dict[str, Any]:
     """Return the options of a measured network; one that was added to the network later has its default."""
-    spec = spec_of(measured.model)
-    return {**spec.options, **spec.options_on.get(measured.dataset, {}), **measured.options}
+    return {**spec_of(measured.model).defaults(measured.dataset), **measured.options}
 
 
 def conditions(runs: Sequence[Record]) -> list[str]:

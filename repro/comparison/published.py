@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from repro.counting.conventions import Convention
 from repro.counting.count import Count, Subject
 from repro.tables import Cell, ColumnKind, Row, Table, read_table, table_names
 
@@ -20,7 +21,7 @@ class PublishedCounts:
     params_match: bool | None
     flops_match: bool | None
     """In the convention of the table, which is the next field."""
-    flops_convention: str
+    flops_convention: Convention
 
 
 def published_counts(subject: Subject, dataset: str, counts: Count) -> tuple[PublishedCounts, ...]:

@@ -123,14 +123,14 @@ _EXTRA = frozenset(operator.removeprefix("aten::") for operator in EXTRA_HANDLES
 _MATRIX_PRODUCTS = frozenset({"conv", "linear", "addmm", "mm", "matmul", "bmm", "einsum"}).union(
     operator.removeprefix("aten::") for operator in PRODUCTS
 )
-_COUNTED: dict[str, Callable[[str], bool]] = {
-    "paper": lambda operator: True,
-    "fvcore": lambda operator: operator not in _EXTRA,
-    "macs": lambda operator: operator in _MATRIX_PRODUCTS,
+_COUNTED: dict[Convention, Callable[[str], bool]] = {
+    Convention.PAPER: lambda operator: True,
+    Convention.FVCORE: lambda operator: operator not in _EXTRA,
+    Convention.MACS: lambda operator: operator in _MATRIX_PRODUCTS,
 }
 
 
-def total(flops_by_operator: Mapping[str, float], convention: str) -> int:
+def total(flops_by_operator: Mapping[str, float], convention: Convention) -> int:
     """Return the FLOPs of a network or module in a convention, from the FLOPs of each operator."""
     is_counted = _COUNTED[convention]
     return round(sum(flops for operator, flops in flops_by_operator.items() if is_counted(operator)))

@@ -202,7 +202,7 @@ def count_network(network: nn.Module, input: Shape, called: str) -> Count:
     return Count(parameters_of(network), {each.value: total(operators, each) for each in Convention})
 
 
-def count_modules(network: nn.Module, input: Shape, called: str, convention: str) -> list[ModuleCount]:
+def count_modules(network: nn.Module, input: Shape, called: str, convention: Convention) -> list[ModuleCount]:
     """Return the counts of every module of a network that is built, outermost first; the network has the name ''."""
     operators = analysis(network, input, called).by_module_and_operator()
     return [

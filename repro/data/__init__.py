@@ -9,7 +9,7 @@ from repro.data.registry import (
     DatasetSpec,
     check_datasets,
     declarations,
-    find,
+    find_dataset,
     why_unknown,
 )
 
@@ -24,7 +24,7 @@ __all__ = [
     "check_number",
     "check_root",
     "declarations",
-    "find",
+    "find_dataset",
     "load",
     "why_unknown",
 ]

@@ -221,7 +221,7 @@ def dataset_folder(name: str, root: Path) -> Path:
     return place_of(root, dataset_path(name))
 
 
-def find(name: str) -> str:
+def find_dataset(name: str) -> str:
     """Return the registered name that matches `name`; UserError with the nearest name otherwise."""
     return choose("dataset", name, DATASETS)
 

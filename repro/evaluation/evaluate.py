@@ -19,7 +19,7 @@ from repro.evaluation.checkpoint_place import place_of_checkpoint
 from repro.evaluation.mapping import Receiver, insert
 from repro.evaluation.prediction import draw_prediction
 from repro.evaluation.pretrained import Published, fetch, published
-from repro.evaluation.protocols import PRINTED, Asked, protocol_for, protocol_of_run
+from repro.evaluation.protocols import NO_REQUEST, RequestedProtocol, protocol_for, protocol_of_run
 from repro.experiment import Experiment
 from repro.models import build, resolve_options
 from repro.models.registry import IMAGENET
@@ -72,7 +72,7 @@ def evaluate(
     folders: Folders,
     runtime: Runtime,
     *,
-    asked: Asked = PRINTED,
+    requested: RequestedProtocol = NO_REQUEST,
     picture: Path | None = None,
 ) -> Evaluation:
     """Return the test error of a run or a checkpoint, in the precision in which it was trained.
@@ -81,11 +81,11 @@ def evaluate(
         what: run (name, prefix, ID or folder) or checkpoint file.
         folders: datasets and runs.
         runtime: how to run the network; its precision is replaced.
-        asked: the protocol of image files (default: the printed one).
+        requested: the protocol of image files (default: the printed one).
         picture: PNG file for a picture of a segmentation.
 
     Raises:
-        UserError: there is no such run, the checkpoint is broken, or `asked` or `picture` does not apply to this
+        UserError: there is no such run, the checkpoint is broken, or `requested` or `picture` does not apply to this
             dataset.
         RunFailed: the weights or the test loss are NaN or infinite.
     """
@@ -94,43 +94,50 @@ def evaluate(
     if picture and DATASETS[experiment.dataset].kind is not DatasetKind.SEGMENTATION:
         raise UserError("--picture is for segmentations, and this run is none; leave it out")
     network, runtime = _as_trained(saved, runtime)
-    metrics, procedure = test(network, experiment, folders.data, runtime, asked, picture)
+    metrics, procedure = test(network, experiment, folders.data, runtime, requested, picture)
     check_loss(metrics, experiment.name)
     return Evaluation(experiment, saved.step, len(saved.history), saved.finished, metrics, saved.error, procedure)
 
 
 def test(
-    network: nn.Module, experiment: Experiment, root: Path, runtime: Runtime, asked: Asked, picture: Path | None
+    network: nn.Module,
+    experiment: Experiment,
+    root: Path,
+    runtime: Runtime,
+    requested: RequestedProtocol,
+    picture: Path | None,
 ) -> tuple[Metrics, Procedure | None]:
     """Return the metrics on a dataset's test images, and how image files were tested (else None).
 
     Raises:
         UserError: the images are missing, or a protocol is requested of images that are shown whole.
     """
-    where = prepare(runtime)
-    network = placed(network, where, runtime)
+    device = prepare(runtime)
+    network = placed(network, device, runtime)
     if DATASETS[experiment.dataset].kind is not DatasetKind.IMAGE_FILES:
-        check_shown_whole(asked, experiment.dataset)
-        task = task_for(experiment, root, runtime, where)
+        check_shown_whole(requested, experiment.dataset)
+        task = task_for(experiment, root, runtime, device)
         metrics = task.test(network, shown_progress)
         if picture:
             assert isinstance(task, Segmentation)
             draw_prediction(task, network, picture)
         return metrics, None
-    protocol = protocol_of_run(asked, experiment)
+    protocol = protocol_of_run(requested, experiment)
     data = load(experiment.dataset, root)
     assert isinstance(data, ImageFolder)
     procedure = replace(procedure_of(with_statistics(experiment.recipe, data, runtime)), protocol=protocol)
-    return FileTest(data.test, procedure, runtime, where).test(network, shown_progress), procedure
+    return FileTest(data.test, procedure, runtime, device).test(network, shown_progress), procedure
 
 
-def check_shown_whole(asked: Asked, dataset: str) -> None:
-    """Raise UserError if a protocol is asked for images that are shown whole."""
-    if asked != PRINTED:
+def check_shown_whole(requested: RequestedProtocol, dataset: str) -> None:
+    """Raise UserError if a protocol is requested images that are shown whole."""
+    if requested != NO_REQUEST:
         raise UserError(f"--protocol is for image files; the images of {dataset} are shown whole")
 
 
-def evaluate_published(model: str, root: Path, runtime: Runtime, *, asked: Asked = PRINTED) -> PublishedEvaluation:
+def evaluate_published(
+    model: str, root: Path, runtime: Runtime, *, requested: RequestedProtocol = NO_REQUEST
+) -> PublishedEvaluation:
     """Return the validation error on ImageNet of one of our networks with published weights.
 
     The scaling and normalisation are those published with the weights, and so is the protocol, one crop, by default.
@@ -141,16 +148,16 @@ def evaluate_published(model: str, root: Path, runtime: Runtime, *, asked: Asked
     """
     model, options = network_called(model)
     weights = published(model)
-    procedure = replace(weights.procedure, protocol=protocol_for(asked, model))
+    procedure = replace(weights.procedure, protocol=protocol_for(requested, model))
     data = load(IMAGENET, root)
     assert isinstance(data, ImageFolder)
-    files, where = data.test, prepare(runtime)
+    files, device = data.test, prepare(runtime)
     options = resolve_options(model, options, IMAGENET)
     network = build(model, options, classes=DATASETS[IMAGENET].classes)
     insert(Receiver(network, model, options, IMAGENET), fetch(weights.url))
     check_finite(network.state_dict(), weights.name)
-    tester = FileTest(files, procedure, runtime, where)
-    metrics = tester.test(placed(network, where, runtime), shown_progress)
+    tester = FileTest(files, procedure, runtime, device)
+    metrics = tester.test(placed(network, device, runtime), shown_progress)
     check_loss(metrics, weights.name)
     return PublishedEvaluation(model, weights, procedure, metrics)
 
@@ -174,9 +181,9 @@ def mean_gates(saved: checkpoints.Checkpoint, root: Path, runtime: Runtime) -> l
     """
     experiment = saved.experiment
     network, runtime = _as_trained(saved, runtime)
-    where = prepare(runtime)
-    task = task_for(experiment, root, runtime, where)
-    network = placed(network, where, runtime)
+    device = prepare(runtime)
+    task = task_for(experiment, root, runtime, device)
+    network = placed(network, device, runtime)
 
     def progress(begins: range) -> Iterable[int]:
         return with_bar(begins, "computing mean gate weights on the test images")

@@ -1,4 +1,4 @@
-"""The protocol of a test: the one that is asked for, else the printed one."""
+"""The protocol of a test: the one that is requested, else the printed one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from repro.models.typed import typed_name
 from repro.tables.lookup import errors_of, protocols_of
 
 
-class Asked(NamedTuple):
+class RequestedProtocol(NamedTuple):
     """What a user says about the protocol."""
 
     views: Views | None = None
@@ -20,28 +20,28 @@ class Asked(NamedTuple):
     """Dense: lengths of the shorter side in pixels; empty: the printed ones."""
 
 
-PRINTED = Asked()
-"""Nothing is asked for."""
+NO_REQUEST = RequestedProtocol()
+"""The default: the printed protocol of a run, and one crop for the weights of others."""
 
 
-def protocol_of_run(asked: Asked, experiment: Experiment) -> Protocol:
+def protocol_of_run(requested: RequestedProtocol, experiment: Experiment) -> Protocol:
     """Return the protocol with which a run is tested: by default the one of its printed errors.
 
     If an error is printed with one crop or none is printed, that is one crop. UserError as in `protocol_for`.
     """
-    if asked != PRINTED:
-        return protocol_for(asked, experiment.model)
+    if requested != NO_REQUEST:
+        return protocol_for(requested, experiment.model)
     printed = protocols_of(experiment)
     return ONE_CROP if ONE_CROP in printed or not printed else printed[0]
 
 
-def protocol_for(asked: Asked, model: str) -> Protocol:
-    """Return the protocol that is asked for, with what the printed errors of the network say of it; else one crop.
+def protocol_for(requested: RequestedProtocol, model: str) -> Protocol:
+    """Return the protocol that is requested, with what the printed errors of the network say of it; else one crop.
 
     Raises:
         UserError: scales are missing, or the protocol has none.
     """
-    views, scales = asked
+    views, scales = requested
     if views is not Views.DENSE and scales:
         raise UserError(f"--scales is for --protocol {Views.DENSE}; the other protocols have their own scale")
     if views is None:

@@ -27,7 +27,7 @@ from repro.evaluation.layouts import Normalisation
 from repro.evaluation.mapping import Receiver, TensorMapping, insert
 from repro.evaluation.normalisation import Normalised, exported_normalisation, normalised
 from repro.evaluation.pretrained import published
-from repro.evaluation.protocols import PRINTED, Asked, protocol_for
+from repro.evaluation.protocols import NO_REQUEST, RequestedProtocol, protocol_for
 from repro.evaluation.state_dicts import StateDict, exported_experiment, read_state_dict
 from repro.experiment import Experiment, check_task, classifies, own_dataset
 from repro.models import OptionValue, build, is_outside, resolve_options
@@ -97,14 +97,14 @@ class TestedWeights:
         values = {name: value for name, value in asdict(self).items() if name != "procedure"}
         return {**values, "protocol": self.procedure.to_json() if self.procedure else None}
 
-    def recorded(self, source: str, where: torch.device) -> WeightsTest:
+    def recorded(self, source: str, device: torch.device) -> WeightsTest:
         """Return the test as a line of weights.csv.
 
         Args:
             source: the URL where the weights are published; may be empty.
-            where: the device that tested them.
+            device: the device that tested them.
         """
-        made = machine(where)
+        made = machine(device)
         return WeightsTest(
             sha256=self.sha256,
             file=legible(Path(self.file).name, "utf-8"),
@@ -133,7 +133,7 @@ def evaluate_weights(
     *,
     dataset: str | None = None,
     normalisation: Normalisation | None = None,
-    asked: Asked = PRINTED,
+    requested: RequestedProtocol = NO_REQUEST,
     of_others: bool = False,
 ) -> TestedWeights:
     """Return the test error of one of our networks with the weights in a file.
@@ -146,7 +146,7 @@ def evaluate_weights(
         runtime: how to run the network.
         dataset: its name (default: that of the exported run, else that of the model's paper).
         normalisation: that of the weights (default: that of the exported file, else that of the layout).
-        asked: the protocol of image files (default: one crop; of an exported run, the printed one).
+        requested: the protocol of image files (default: one crop; of an exported run, the printed one).
         of_others: whether an exported run is refused, since the test is for the record of published weights.
 
     Raises:
@@ -171,9 +171,9 @@ def evaluate_weights(
         shown = normalised(normalisation, found, mapping.layouts, receiver)
     if of_run:
         as_trained = _normalised_by(of_run, shown.values, instead=normalisation is not None)
-        metrics, procedure = test(receiver.network, as_trained, root, runtime, asked, None)
+        metrics, procedure = test(receiver.network, as_trained, root, runtime, requested, None)
     else:
-        metrics, procedure = _tested(receiver, shown.values, root, runtime, asked)
+        metrics, procedure = _tested(receiver, shown.values, root, runtime, requested)
     check_loss(metrics, str(file))
     return _answer(found, receiver, mapping, shown, procedure, metrics, of_run)
 
@@ -227,20 +227,20 @@ def _check(model: str, dataset: str) -> None:
 
 
 def _tested(
-    receiver: Receiver, normalisation: Normalisation, root: Path, runtime: Runtime, asked: Asked
+    receiver: Receiver, normalisation: Normalisation, root: Path, runtime: Runtime, requested: RequestedProtocol
 ) -> tuple[Metrics, Procedure | None]:
     """Return the metrics on the test images, and how image files were tested (else None)."""
-    where = prepare(runtime)
-    network: nn.Module = placed(receiver.network, where, runtime)
+    device = prepare(runtime)
+    network: nn.Module = placed(receiver.network, device, runtime)
     data = load(receiver.dataset, root)
     if isinstance(data, ImageFolder):
-        protocol = protocol_for(asked, receiver.model)
+        protocol = protocol_for(requested, receiver.model)
         procedure = replace(_procedure(receiver, normalisation), protocol=protocol)
-        return FileTest(data.test, procedure, runtime, where).test(network, shown_progress), procedure
-    check_shown_whole(asked, receiver.dataset)
+        return FileTest(data.test, procedure, runtime, device).test(network, shown_progress), procedure
+    check_shown_whole(requested, receiver.dataset)
     assert isinstance(data, Dataset)
-    mean, std = (torch.tensor(each, device=where) for each in (normalisation.mean, normalisation.std))
-    tester = WholeTest(data.test.to(where), Normalise(mean, std), runtime, where, DATASETS[receiver.dataset].classes)
+    mean, std = (torch.tensor(each, device=device) for each in (normalisation.mean, normalisation.std))
+    tester = WholeTest(data.test.to(device), Normalise(mean, std), runtime, device, DATASETS[receiver.dataset].classes)
     return tester.test(network, shown_progress), None
 
 

@@ -76,7 +76,7 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
             has = ", ".join(f"--{each}" for each in spec.options) or "none"
             raise UserError(f"{name} has no option --{option}; its options: {has}")
     chosen = {option: _canonical(name, option, value) for option, value in given.items()}
-    return {**spec.options, **spec.options_on.get(dataset, {}), **chosen}
+    return {**spec.defaults(dataset), **chosen}
 
 
 def reason_for(name: str, options: Mapping[str, OptionValue], dataset: str) -> str:

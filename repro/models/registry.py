@@ -57,12 +57,17 @@ class ModelSpec:
     auxiliary: bool = False
     """Whether the builder has a form, `auxiliary=True`, with auxiliary classifiers: its training output is
     (B, classifiers, classes), the main one first."""
+
     small: bool = False
     """Whether the builder has a form, `small=True`, for images of at most SMALL pixels per side."""
     saves_memory: bool = False
     """Whether the file has `save_memory(network)`."""
     gates: bool = False
     """Whether the model weights earlier feature maps by gates, and has `mean_gate_weights`."""
+
+    def defaults(self, dataset: str) -> dict[str, OptionValue]:
+        """Return the options with their defaults on a dataset."""
+        return {**self.options, **self.options_on.get(dataset, {})}
 
 
 def _resnet_cifar(depth: int) -> ModelSpec:

@@ -12,7 +12,6 @@ from repro.comparison.rule import t_of_equivalence, t_of_margin
 from repro.comparison.spread import Spread
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
-from repro.counting.conventions import Convention
 from repro.recipes.library import naming_papers
 from repro.report.view import ALL, OTHERS, WEIGHTS, View
 from repro.store.command_text import command_with
@@ -33,12 +32,11 @@ class Note:
 def notes_of(comparison: Comparison, view: View = ALL) -> tuple[Note, ...]:
     """Return the notes of a table, from its source to the best epochs, without those on what is not shown."""
     table, shown = comparison.table, view.of_comparison(comparison)
-    convention = Convention(table.flops_convention)
     counts = [each for each in table.of_kind(ColumnKind.PARAMS, ColumnKind.FLOPS) if view.shows(each.key)]
     has_flops = any(each.kind == ColumnKind.FLOPS for each in counts)
     notes = {
         "Source": [table.source],
-        "FLOPs": [f"{convention.meaning} ({convention.value!r})"] if has_flops else [],
+        "FLOPs": [f"{table.flops_convention.meaning} ({table.flops_convention.value!r})"] if has_flops else [],
         "Counts": [f"{each.label}: {each.remark}" for each in counts if each.remark],
         RECIPES: [f"{name}, {_inferred(name)}" for name in recipe_names(shown)],
         "Errors": [*_protocols(shown), *_without_recipe(shown)],

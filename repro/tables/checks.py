@@ -72,7 +72,7 @@ def _is_table(value: object) -> bool:
 
 
 _TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
-    **dict.fromkeys(("str", "ColumnKind", "Metric", "Statistic"), (_is_text, "not a string in quotes")),
+    **dict.fromkeys(("str", "ColumnKind", "Convention", "Metric", "Statistic"), (_is_text, "not a string in quotes")),
     "int": (_is_positive, "not a whole number of 1 or more"),
     "bool": (lambda value: isinstance(value, bool), "neither true nor false"),
     "tuple[str, ...]": (

@@ -8,8 +8,7 @@ from difflib import get_close_matches
 from shlex import quote
 from typing import NamedTuple
 
-from repro.data import DATASETS
-from repro.data import find as find_dataset
+from repro.data import DATASETS, find_dataset
 from repro.errors import UnknownName, UserError
 from repro.experiment import Experiment
 from repro.models import MODELS, OPTIONS, OptionValue, is_outside, resolve_options, spec_of

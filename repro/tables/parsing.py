@@ -46,7 +46,7 @@ def table_of(file: Path, content: dict[str, Any]) -> Table:
     columns, rows = tables_of(place, content, "columns"), tables_of(place, content, "rows")
     expect_keys(place, content, Table, besides={"name", "columns", "rows", "file"}, taken=("columns", "rows"))
     _expect_dataset(place, content)
-    expect_one_of(place, "flops_convention", content["flops_convention"], [*Convention])
+    content["flops_convention"] = expect_member(place, "flops_convention", content["flops_convention"], Convention)
     if not columns or not rows:
         raise place.refused("it needs [[columns]] and [[rows]]")
     keys = [str(each["key"]) for each in columns if "key" in each]

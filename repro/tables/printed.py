@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 
+from repro.counting.conventions import Convention
 from repro.data import DATASETS
 from repro.data.inputs.protocol import ONE_CROP, Protocol
 from repro.errors import Place, UserError, WrongFiles
@@ -149,7 +150,7 @@ class Table:
     """Where it is printed: authors, paper, identifier and place."""
     dataset: str
     """The dataset of its errors, unless a column or a row has another one; see `repro list datasets`."""
-    flops_convention: str
+    flops_convention: Convention
     """How the paper counts FLOPs: `paper`, `fvcore` or `macs`, as `repro count --help` explains."""
     columns: tuple[Column, ...]
     """The printed columns, in their order."""

@@ -27,7 +27,8 @@ Papers = Annotated[
 def with_papers(command: Command) -> Command:
     """Add `--papers` to a command, which finds the tables, recipes and datasets of the papers in the current library.
 
-    All files are checked before the command begins, as `using_for` says.
+    All files are checked before the command begins, as `using_for` says of the table or network in the command's `name`
+    or the first of its `names`. The command's `data` becomes the folder of datasets for what it calls.
     """
 
     @wraps(command)

@@ -9,7 +9,7 @@ import typer
 from repro.cli.options.shared import choice
 from repro.data.inputs.protocol import Views
 from repro.errors import UserError
-from repro.evaluation.protocols import Asked
+from repro.evaluation.protocols import RequestedProtocol
 
 ViewsName = Annotated[
     Views | None,
@@ -30,9 +30,9 @@ Scales = Annotated[
 ]
 
 
-def asked(views: Views | None, scales: str | None) -> Asked:
+def requested_protocol(views: Views | None, scales: str | None) -> RequestedProtocol:
     """Return what the two options say; UserError for scales that are no lengths."""
-    return Asked(views, _lengths(scales) if scales is not None else ())
+    return RequestedProtocol(views, _lengths(scales) if scales is not None else ())
 
 
 def _lengths(text: str) -> tuple[int, ...]:

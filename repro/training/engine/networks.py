@@ -12,7 +12,7 @@ from torch import Tensor, nn
 class Networks(nn.Module):
     """S networks of one architecture that are trained together, each from its own seed.
 
-    Seeds are numbered from 0 to S - 1. Every method gives a seed's tensors the names and shapes that
+    Networks are numbered from 0 to S - 1. Every method gives a seed's tensors the names and shapes that
     the network has when it is trained alone.
     """
 
@@ -28,19 +28,19 @@ class Networks(nn.Module):
         """Return the tensor of each seed: the inverse of `joined`, without copying."""
 
     @abstractmethod
-    def of_seed(self, tensor: Tensor, seed: int) -> Tensor:
+    def of_seed(self, tensor: Tensor, number: int) -> Tensor:
         """Return the tensor of one seed, in memory that it shares with no other seed."""
 
     @abstractmethod
-    def state_of(self, seed: int) -> dict[str, Tensor]:
+    def state_of(self, number: int) -> dict[str, Tensor]:
         """Return the state of one network."""
 
     @abstractmethod
-    def load_state_of(self, seed: int, state: Mapping[str, Tensor]) -> None:
+    def load_state_of(self, number: int, state: Mapping[str, Tensor]) -> None:
         """Set the state of one network; RuntimeError or KeyError if the state is of another architecture."""
 
     @abstractmethod
-    def alone(self, seed: int) -> nn.Module:
+    def alone(self, number: int) -> nn.Module:
         """Return one network as a plain module; the next call may change the module that an earlier one returned."""
 
     @abstractmethod
@@ -74,19 +74,19 @@ class Single(Networks):
         """Return the tensor as the only one."""
         return [tensor]
 
-    def of_seed(self, tensor: Tensor, seed: int) -> Tensor:
+    def of_seed(self, tensor: Tensor, number: int) -> Tensor:
         """Return the tensor itself."""
         return tensor
 
-    def state_of(self, seed: int) -> dict[str, Tensor]:
+    def state_of(self, number: int) -> dict[str, Tensor]:
         """Return the network's state, which is not copied."""
         return self.network.state_dict()
 
-    def load_state_of(self, seed: int, state: Mapping[str, Tensor]) -> None:
+    def load_state_of(self, number: int, state: Mapping[str, Tensor]) -> None:
         """Set the network's state."""
         self.network.load_state_dict(state)
 
-    def alone(self, seed: int) -> nn.Module:
+    def alone(self, number: int) -> nn.Module:
         """Return the network."""
         return self.network
 

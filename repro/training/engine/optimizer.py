@@ -78,17 +78,17 @@ def reset_momentum(optimizer: torch.optim.Optimizer) -> None:
         state["momentum_buffer"].zero_()
 
 
-def optimizer_state_of(optimizer: torch.optim.Optimizer, networks: Networks, seed: int, lr: float) -> dict[str, Any]:
+def optimizer_state_of(optimizer: torch.optim.Optimizer, networks: Networks, number: int, lr: float) -> dict[str, Any]:
     """Return the optimizer's state for one network, as if it were trained alone.
 
     Args:
         optimizer: the optimizer of all networks.
         networks: the networks that are trained together.
-        seed: number of the network.
+        number: of the network.
         lr: the learning rate to store; a resumed run computes it from the step.
     """
     content = optimizer.state_dict()
-    content["state"] = _of_tensors(lambda each: networks.of_seed(each, seed), [content["state"]])
+    content["state"] = _of_tensors(lambda each: networks.of_seed(each, number), [content["state"]])
     content["param_groups"] = [{**group, "lr": lr} for group in content["param_groups"]]
     return content
 

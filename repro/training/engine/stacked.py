@@ -69,30 +69,30 @@ class Stacked(Networks):
         """Return views of the tensor, one per seed."""
         return tensor.unbind()
 
-    def of_seed(self, tensor: Tensor, seed: int) -> Tensor:
+    def of_seed(self, tensor: Tensor, number: int) -> Tensor:
         """Return a copy of one seed's part."""
-        return tensor[seed].clone()
+        return tensor[number].clone()
 
-    def state_of(self, seed: int) -> dict[str, Tensor]:
+    def state_of(self, number: int) -> dict[str, Tensor]:
         """Return a copy of one network's state."""
         stacked = self._stacked_by_name()
-        return {name: self.of_seed(stacked[place].detach(), seed) for name, place in self.saved.items()}
+        return {name: self.of_seed(stacked[place].detach(), number) for name, place in self.saved.items()}
 
     @torch.no_grad()
-    def load_state_of(self, seed: int, state: Mapping[str, Tensor]) -> None:
+    def load_state_of(self, number: int, state: Mapping[str, Tensor]) -> None:
         """Copy a state into one network."""
         stacked = self._stacked_by_name()
         for name, place in self.saved.items():
             if state[name].shape != stacked[place].shape[1:]:  # copying would repeat smaller ones
                 raise RuntimeError(f"{name} has another shape")
-            stacked[place][seed].copy_(state[name])
+            stacked[place][number].copy_(state[name])
 
     @torch.no_grad()
-    def alone(self, seed: int) -> nn.Module:
+    def alone(self, number: int) -> nn.Module:
         """Return a module with copies of one network's weights and buffers; the next call changes this module."""
         stacked = self._stacked_by_name()
         for name, own in _tensors_by_name(self.tested[0]).items():
-            own.copy_(stacked[name][seed])
+            own.copy_(stacked[name][number])
         return self.tested[0]
 
     def parameters_by_name(self) -> dict[str, nn.Parameter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from enum import IntEnum
 from statistics import fmean
 
 from repro.errors import Diverged, Stopped
@@ -30,8 +30,13 @@ from repro.training.runs.saver import Saver
 from repro.training.runs.session import Session
 from repro.training.runs.slowdown import SlowdownNotice
 
-CONTINUE, SAVE, STOP = range(3)
-"""What a process requests after a step; the greatest request of all processes wins."""
+
+class Request(IntEnum):
+    """What a process requests after a step; the greatest request of all processes wins."""
+
+    CONTINUE = 0
+    SAVE = 1
+    STOP = 2
 
 
 class Training:
@@ -88,32 +93,32 @@ class Training:
             with self._own_generators():  # an epoch begins with its seed
                 next(self.steps)
 
-    def end_step(self, request: int) -> None:
+    def end_step(self, request: Request) -> None:
         """Save if requested, and end the epoch after its last step.
 
         Raises:
             Diverged: a loss or a weight is NaN or infinite; the last checkpoint, if there is one, is kept.
         """
-        if request == SAVE and self.engine.steps_left == 0:
-            request = CONTINUE  # the checkpoint after the test of the epoch follows at once
-        if request != CONTINUE:
+        if request == Request.SAVE and self.engine.steps_left == 0:
+            request = Request.CONTINUE  # the checkpoint after the test of the epoch follows at once
+        if request != Request.CONTINUE:
             # A diverged state must not replace a good checkpoint; at the end of an epoch the engine checks for it.
             self.engine.check_loss()
             self.engine.check_weights()
             with self._own_generators():
                 self.saver.save()
-        if request != STOP and self.engine.steps_left == 0:
+        if request != Request.STOP and self.engine.steps_left == 0:
             next(self.steps, None)  # ends the processes that read the images of the epoch
             self._end_epoch()
 
-    def request(self) -> int:
+    def request(self) -> Request:
         """Return what all processes want after a step."""
         late = self.saver.older_than(self.engine.runtime.checkpoint_seconds)
-        request = STOP if self.stop.requested else SAVE if late else CONTINUE
+        request = Request.STOP if self.stop.requested else Request.SAVE if late else Request.CONTINUE
         if processes.count() == 1:
             return request
         agree = self.engine.step % processes.AGREE_EVERY == 0
-        return processes.greatest(request, self.engine.device) if agree else CONTINUE
+        return Request(processes.greatest(request, self.engine.device)) if agree else Request.CONTINUE
 
     def _end_epoch(self) -> None:
         """Test, save and show an epoch; after the last one, record the run."""
@@ -216,12 +221,16 @@ class Loop:
             step += 1
             self.session.watcher.step(step, _loss(self.active))
             requests = {each: each.request() for each in self.active}
-            if stops := STOP in requests.values():  # the signal may have come between two of them
-                requests = dict.fromkeys(self.active, STOP)
-            self._each(partial(_end_step, requests))
+            if stops := Request.STOP in requests.values():  # the signal may have come between two of them
+                requests = dict.fromkeys(self.active, Request.STOP)
+            self._end_steps(requests)
             if stops:
                 self._stopped()
         return self.diverged
+
+    def _end_steps(self, requests: Mapping[Training, Request]) -> None:
+        """End the step of every engine as it requests."""
+        self._each(lambda each: each.end_step(requests[each]))
 
     def _each(self, action: Callable[[Training], None]) -> None:
         """Do something with every engine, and leave out those that have ended then."""
@@ -252,11 +261,6 @@ class Loop:
         where = f"epoch {engine.epochs + 1}, step {engine.steps_of_epoch} of {engine.steps_per_epoch}"
         more = f" ({self.active[0].name}), and {number_of(others, 'other run')}" if others else ""
         raise Stopped(f"saved at {where}{more}", processes.greatest(self.stop.signal, engine.device))
-
-
-def _end_step(requests: Mapping[Training, int], training: Training) -> None:
-    """End a step of an engine as it requests."""
-    training.end_step(requests[training])
 
 
 def _loss(trainings: Sequence[Training]) -> float | None:

@@ -10,7 +10,7 @@ from repro.experiment import Experiment
 from repro.store.results import Record
 
 
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
     """The runs that are trained, and those that are not."""
 

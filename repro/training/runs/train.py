@@ -54,13 +54,7 @@ def train(
 ) -> list[Record]:
     """Train experiments as `train_unheld` does; those that other processes train are tried again at the end.
 
-    Args:
-        experiments: the runs.
-        runtime: as for `train_unheld`, like the others.
-        folders: of data, checkpoints and records.
-        watcher: receives the progress.
-        choose: returns the switches that were left open.
-        make_task: makes the tasks.
+    The arguments are those of `train_unheld`.
 
     Returns:
         The records, in the order of the experiments.

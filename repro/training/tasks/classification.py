@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 import torch
@@ -16,16 +17,16 @@ TOP = 5
 """The number of guesses of the top-5 error."""
 
 
-class Classification:
+class Classification(ABC):
     """The loss and the errors of a batch of labelled images."""
 
     recipe: Recipe
     runtime: Runtime
     device: torch.device
 
+    @abstractmethod
     def test_batches(self, progress: Progress = iter) -> Iterator[Batch]:
         """Yield the test images in batches, each image once; each process yields its share."""
-        raise NotImplementedError
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean cross-entropy in nats, with the recipe's label smoothing and auxiliary classifiers.
