@@ -95,10 +95,9 @@ class PackageMissing(UserError):
     """A package that a request, or part of it, needs is not installed; the other parts can be answered."""
 
     def __init__(self, package: str, purpose: str = "") -> None:
-        """`package` is the name that is imported; `purpose` says what for, as `FLOPs are counted with it`."""
-        reason = f", and {purpose}" if purpose else ""
-        install = f"pip install {DISTRIBUTIONS.get(package, package)}"
-        super().__init__(f"the package {package} is not installed{reason}: {install}")
+        """`package` is the name that is imported; `purpose` says what needs it, as `counting FLOPs`."""
+        named = f"{purpose} needs the package {package}, which is" if purpose else f"the package {package} is"
+        super().__init__(f"{named} not installed: pip install {DISTRIBUTIONS.get(package, package)}")
 
 
 def package_missing(error: ModuleNotFoundError, purpose: str = "") -> PackageMissing:

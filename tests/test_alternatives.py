@@ -97,7 +97,7 @@ def test_the_alternatives_of_a_row_that_differs_are_tried(
     assert "run the same command again to resume" in err
     monkeypatch.setattr(progress, "watcher", Silent)
     found, err = tried(capsys)
-    assert "left out, since their error does not differ: Chance (too few runs), Later (not measured)\n" in err
+    assert "left out, since no difference was found: Chance (too few runs), Later (not measured)\n" in err
     assert "mine: 2 alternatives, 1 run to train\n" in err
 
     names = ("row", "value", "recipe_value", "alternative", "within_margin", "seeds_recipe", "seeds_alternative")

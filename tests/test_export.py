@@ -319,5 +319,5 @@ def test_without_the_package_the_command_says_how_to_install_it(
     monkeypatch.setattr("repro.cli.export.find_spec", lambda name: None)
     status, _, err = export(capsys, folders, "any")
     assert status == 2
-    assert "the package safetensors is not installed" in err
+    assert "exporting weights needs the package safetensors, which is not installed" in err
     assert "pip install safetensors" in err

@@ -462,7 +462,7 @@ def test_a_second_record_leaves_the_gate_weights_of_the_first(
     second = train_one(experiment, CPU, replace(folders, runs=tmp_path / "again"), watcher)
     assert second.started != first.started
     assert path.read_bytes() == kept != before
-    assert f"{path} has the mean gate weights of the first record of {experiment.name}, and stays" in watcher.said
+    assert f"{path} is kept: it has the mean gate weights of the first record of {experiment.name}" in watcher.said
 
 
 def test_seeds_side_by_side_have_a_file_each(gated: Callable[..., Experiment], folders: Folders) -> None:

@@ -415,7 +415,7 @@ def test_a_machine_without_gpu_is_refused(
         (Runtime(fused=True), "--fused computes in TF32 or bf16; add --precision tf32 or --precision bf16"),
         (Runtime(fused=True, precision="bf16", compile=True), "--fused and --compile cannot be combined"),
         (Runtime(fused=True, precision="tf32", channels_last=False), "--fused and --no-channels-last cannot"),
-        (replace(Runtime(fused=True, precision="tf32"), processes=2), "--fused supports one process only"),
+        (replace(Runtime(fused=True, precision="tf32"), processes=2), "--fused works with one process only"),
     ],
 )
 def test_switches_that_the_kernels_exclude(runtime: Runtime, line: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def without(packages: tuple[str, ...], *arguments: str, cwd: Path, cache: Path) 
 
 
 GPU_MACHINE = ("fvcore", "platformdirs")
-LINE = "the package fvcore is not installed, and FLOPs are counted with it: pip install fvcore"
+LINE = "counting FLOPs needs the package fvcore, which is not installed: pip install fvcore"
 
 
 def test_a_table_is_shown_where_fvcore_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +41,7 @@ def test_a_table_is_shown_where_fvcore_is_missing(tmp_path: Path, monkeypatch: p
     command = ("table", "wrn-blocks", "--check", "--format", "json")
     done = without(GPU_MACHINE, *command, cwd=tmp_path, cache=tmp_path / "cache")
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("fvcore is not installed") == 1
+    assert done.stderr.count("fvcore, which is not installed") == 1
     assert f"models are left out: {LINE}" in done.stderr
     rows = {each["label"]: each for each in json.loads(done.stdout)["rows"]}
     assert rows[known.label]["measured"]["params"] == exact
@@ -92,7 +92,9 @@ def test_a_package_that_is_missing_when_the_program_is_loaded_is_one_line(tmp_pa
 
 def test_the_package_of_a_log_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("repro.training.progress.tensorboard.find_spec", lambda name: None)
-    with pytest.raises(PackageMissing, match="--log tensorboard needs it: pip install tensorboard"):
+    with pytest.raises(
+        PackageMissing, match="^--log tensorboard needs the package tensorboard, which is not installed: pip install"
+    ):
         check_log("tensorboard")
 
 

@@ -182,8 +182,8 @@ def test_another_number_of_epochs_is_another_run_and_says_what_resumes_the_first
     (run,) = runs_in(folders.runs)
     assert (status, err) == (
         0,
-        f"3 epochs: this run differs from {small().name} of 2 epochs (stopped), since its learning rates differ; "
-        f"it starts at epoch 1; to resume that one: {run.command}\n",
+        f"a new run of 3 epochs, from epoch 1: it does not continue {small().name} of 2 epochs (stopped), whose "
+        f"learning rates differ; to resume that one: {run.command}\n",
     )
     for same in (["--epochs", "2"], ["--epochs", "3", "--set", "batch=32"], ["--epochs", "3", "--seed", "2"]):
         assert repro(capsys, *network, *same) == (0, "", "")

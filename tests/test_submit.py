@@ -123,7 +123,7 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
         ("--run --on local --dry-run --device-name H100", "--device-name and --on exclude each other"),
         ("--run --gpus 4", "--gpus requires --on slurm or --on local"),
         ("--run --on local --gpus 2 --device cpu", "--gpus cannot be used with --device cpu; leave out one of them"),
-        ("--run --on local --gpus 2 --graph", "--graph supports one process only, and 2 are to train; leave it out"),
+        ("--run --on local --gpus 2 --graph", "--graph works with one process only, and this run has 2; leave it out"),
         ("--try --on local", "--try and --on exclude each other"),
         ("--try --hours 4", "--try and --hours exclude each other"),
         ("--run --on local --check", "--on and --check exclude each other"),

@@ -53,7 +53,7 @@ def _report_left_out(comparison: Comparison, epochs: int | None) -> None:
     others = {comparison.table.called(row.row): row.verdict for row in comparison.rows if not row.row.quoted}
     left_out = [f"{label} ({verdict})" for label, verdict in others.items() if label not in labels]
     if left_out:
-        note(f"left out, since their error does not differ: {', '.join(left_out)}")
+        note(f"left out, since no difference was found: {', '.join(left_out)}")
     recipes = {each.recipe: recipe(each.recipe) for each in found if each.recipe}
     for name, each in recipes.items():
         if not each.alternatives:

@@ -107,6 +107,8 @@ def bench(
 ) -> None:
     """Measure training speed against a baseline, and estimate how long the recipe would take.
 
+    --compile, --graph, --fused and --save-memory are measured in addition to the eager step.
+
     With --check, compare this device with the CPU, graphs with eager steps, resumed runs with uninterrupted ones, and
     seeds at once with seeds alone, then time the steps of some networks.
     """

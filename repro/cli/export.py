@@ -56,7 +56,7 @@ def export(
 ) -> None:
     """Export the weights of a run as safetensors, with a model card."""
     if find_spec("safetensors") is None:
-        raise PackageMissing("safetensors", "weights are exported with it")
+        raise PackageMissing("safetensors", "exporting weights")
     folders = checked_folders(runs=runs, results=results)
     if output:
         check_output(output, [SUFFIX])  # before anything is read

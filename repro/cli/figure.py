@@ -70,7 +70,7 @@ TableOrRuns = Annotated[
     list[str],
     typer.Argument(
         metavar="TABLE|RUN",
-        help="Table, such as cifar100, or runs (name, prefix or ID); see repro list runs.",
+        help="Table, such as cifar100, or runs (name or ID, or a prefix of either); see repro list runs.",
         autocompletion=completing(table_names),
     ),
 ]

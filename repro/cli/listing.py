@@ -47,7 +47,7 @@ Name = Annotated[
     str | None,
     typer.Argument(
         metavar="NAME",
-        help="Recipe whose values and sources are shown.",
+        help="With recipes: the recipe whose values and sources are shown.",
         autocompletion=completing(lambda: RECIPES),
     ),
 ]

@@ -94,11 +94,11 @@ def _note_other_lengths(experiments: Sequence[Experiment], runs: Path) -> None:
     """Note runs with another number of epochs, which a new run does not continue, and the commands to resume them."""
     for experiment in (each for each in experiments if not (runs / each.name).exists()):
         epochs = number_of(experiment.recipe.all_epochs, "epoch")
-        reason = "" if experiment.recipe.schedule == "plateau" else ", since its learning rates differ"
+        reason = "" if experiment.recipe.schedule == "plateau" else ", whose learning rates differ"
         for run in of_other_lengths(experiment, runs):
             other = f"{run.folder.name} of {number_of(run.epochs or 0, 'epoch')} ({run.state})"
             resumed = f"; to resume that one: {run.command}" if run.command else ""
-            note(f"{epochs}: this run differs from {other}{reason}; it starts at epoch 1{resumed}")
+            note(f"a new run of {epochs}, from epoch 1: it does not continue {other}{reason}{resumed}")
 
 
 def _summary(record: Record) -> str:

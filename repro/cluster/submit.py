@@ -126,7 +126,7 @@ def _prepared(
 def check_available(resources: Resources) -> None:
     """Raise UserError if jobs cannot be submitted from this machine."""
     if find_spec("submitit") is None:
-        raise PackageMissing("submitit", "jobs are submitted with it")
+        raise PackageMissing("submitit", "submitting jobs")
     if resources.where is Where.SLURM:
         if not (which("sbatch") and which("srun")):
             raise UserError("--on slurm needs Slurm's commands, and sbatch is not found; submit from a login node")

@@ -54,7 +54,7 @@ class Verdict(StrEnum):
         "different test images",
         "◇",
         "none",
-        "our test images are not the paper's, or the figure is no error in % of images: both figures are shown, "
+        "our test images are not the paper's, or the metric is not an error in % of images: both figures are shown, "
         "without a verdict",
     )
     OTHER_PROTOCOL = (

@@ -143,7 +143,7 @@ def flop_counter() -> Any:
         try:
             from fvcore.nn import FlopCountAnalysis
         except ImportError as error:
-            raise PackageMissing((error.name or "fvcore").split(".")[0], "FLOPs are counted with it") from error
+            raise PackageMissing((error.name or "fvcore").split(".")[0], "counting FLOPs") from error
     return FlopCountAnalysis
 
 

@@ -41,7 +41,7 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
     try:
         import matplotlib.text
     except ModuleNotFoundError as error:
-        raise package_missing(error, "figures need matplotlib") from error
+        raise package_missing(error, "drawing figures") from error
     content = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # ignores the user's own settings

@@ -205,7 +205,7 @@ def time_lines(comparison: Comparison) -> list[str]:
     cells = [cell for each in comparison.rows for cell in each.times.values()]
     if table.time is None or not cells:
         return []
-    reference = f"in brackets, the ratio to {cells[0].reference}; it depends on the hardware, so there is no verdict"
+    reference = f"in parentheses, the ratio to {cells[0].reference}; it depends on the hardware, so there is no verdict"
     return [f"{table.time.label}: {each}" for each in (reference, *_ours(cells, table.name))]
 
 

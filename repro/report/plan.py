@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 SHARE = f"{ENOUGH:.0%}".replace("%", " %")
 MEANING = (
-    f"how many, with those so far, decide the verdict with a probability of {SHARE} if there is no true difference."
+    f"the total number, including those so far, that decides the verdict with a probability of {SHARE} if there is no "
+    "true difference."
 )
 """The meaning of the column of seeds."""
 COLUMNS: Columns = {

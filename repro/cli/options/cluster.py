@@ -24,14 +24,15 @@ CLUSTER_OPTIONS = {
     "on": _option(
         Where,
         "--on",
-        "With --run, submit the missing runs as jobs and return: to Slurm, or to the background of this machine.",
+        "With --run, submit the missing runs as jobs and return at once: jobs of Slurm, or background processes of "
+        "this machine.",
         metavar="slurm|local",
     ),
     "hours": _option(
         float,
         "--hours",
-        "Time limit of each job in hours, with --on slurm, which requires it; at the limit the job's runs are "
-        "saved, and it is requeued until they are done.",
+        "Time limit of each job in hours (required with --on slurm); at the limit its runs are saved, and the job is "
+        "requeued until they are done.",
         min=0.02,
         max=8760,
         metavar="HOURS",
@@ -45,7 +46,7 @@ CLUSTER_OPTIONS = {
     "gpus": _option(
         int,
         "--gpus",
-        "GPUs of each job; all of them train each of its runs together (default: 1).",
+        "GPUs of each job; each of its runs is trained on all of them (default: 1).",
         min=1,
         metavar="N",
     ),

@@ -16,7 +16,8 @@ DeviceName = Annotated[
     typer.Option(
         "--device-name",
         metavar="NAME",
-        help="Estimate for a device elsewhere, by its name in records, such as H100 (default: this machine's).",
+        help="Estimate for a device elsewhere, by a part of its name in records, such as H100 (default: this "
+        "machine's).",
     ),
 ]
 

@@ -70,7 +70,9 @@ RUNTIME_OPTIONS = {
         "Memory layout (default: channels last; stacked seeds always use NCHW).",
     ),
     "compile": _switch(
-        bool, "--compile/--no-compile", "Compile the model first; it takes a minute or more and speeds up the steps."
+        bool,
+        "--compile/--no-compile",
+        "Compile the model first, which takes a minute or more; usually faster on a GPU, not always on a CPU.",
     ),
     "graph": _switch(bool, "--graph/--no-graph", "Replay each training step as one CUDA graph."),
     "fused": _switch(

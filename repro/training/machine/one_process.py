@@ -16,10 +16,10 @@ def check_switches(runtime: Runtime) -> None:
     }
     for name, asked in alone.items():
         if asked and runtime.processes > 1:
-            raise UserError(f"{name} supports one process only, and {runtime.processes} are to train; leave it out")
+            raise UserError(f"{name} works with one process only, and this run has {runtime.processes}; leave it out")
 
 
 def check_kind(kind: DatasetKind, runtime: Runtime) -> None:
     """Raise UserError if several processes cannot train on a kind of dataset."""
     if runtime.processes > 1 and kind in (DatasetKind.SEGMENTATION, DatasetKind.DETECTION):
-        raise UserError(f"a {kind} run supports one process only; start it without torchrun or --gpus")
+        raise UserError(f"a {kind} run works with one process only; start it without torchrun or --gpus")

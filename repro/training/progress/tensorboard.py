@@ -41,7 +41,7 @@ def viewer(runs: Path) -> str:
 def check_log(log: Log | None) -> None:
     """Raise PackageMissing if the package of a log is not installed."""
     if log and find_spec("tensorboard") is None:
-        raise PackageMissing("tensorboard", "--log tensorboard needs it")
+        raise PackageMissing("tensorboard", "--log tensorboard")
 
 
 @contextmanager

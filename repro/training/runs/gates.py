@@ -36,7 +36,7 @@ def write_run_gates(engine: Engine, results: Path, watcher: Watcher) -> None:
     watcher.say("computing mean gate weights on the test images")
     for number, (experiment, epoch_rows) in enumerate(zip(engine.experiments, engine.epoch_rows, strict=True)):
         if path := firsts.get(experiment.id):
-            watcher.say(f"{path} has the mean gate weights of the first record of {experiment.name}, and stays")
+            watcher.say(f"{path} is kept: it has the mean gate weights of the first record of {experiment.name}")
             continue
         network = _with_gates(engine, number) if engine.runtime.fused else engine.alone(number)
         rows = measured_gates(network, experiment, engine.task, engine.step, epoch_rows, progress=watcher.testing)

@@ -36,7 +36,7 @@ def check_installed() -> None:
     try:
         import pycocotools.cocoeval  # noqa: F401
     except ImportError as error:
-        raise PackageMissing("pycocotools", "AP is computed with it") from error
+        raise PackageMissing("pycocotools", "computing AP") from error
 
 
 def average_precision(scenes: Sequence[Scene], found: Sequence[Detections]) -> tuple[float, float]:
