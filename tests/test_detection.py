@@ -362,10 +362,7 @@ def test_a_recipe_without_sizes_or_for_other_images_is_refused(home: Path, value
 
 def test_without_pycocotools_the_command_that_installs_it_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pycocotools.cocoeval", None)
-    with pytest.raises(
-        UserError,
-        match="^computing AP needs the package pycocotools, which is not installed:",
-    ):
+    with pytest.raises(UserError, match=r"^computing AP needs the package pycocotools, which is not installed:"):
         task_of(home)
 
 

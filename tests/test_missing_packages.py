@@ -92,9 +92,7 @@ def test_a_package_that_is_missing_when_the_program_is_loaded_is_one_line(tmp_pa
 
 def test_the_package_of_a_log_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("repro.training.progress.tensorboard.find_spec", lambda name: None)
-    with pytest.raises(
-        PackageMissing, match="^--log tensorboard needs the package tensorboard, which is not installed: pip install"
-    ):
+    with pytest.raises(PackageMissing, match=r"^--log tensorboard needs the package tensorboard,"):
         check_log("tensorboard")
 
 
