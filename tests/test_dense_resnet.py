@@ -1,12 +1,16 @@
 """The gate of DenseResNet as its paper defines it."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
 from repro.models.dense_resnet import (
+    DenseResNet,
     Gate,
     Map,
+    densemobilenet_v2,
     denseresnet34,
     denseresnet_cifar,
     fit_channels,
@@ -62,8 +66,9 @@ def test_a_block_sees_at_most_n_earlier_maps(N: int) -> None:
         assert each.sum().item() == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("size", [(41, 56), (56, 41)])
-def test_an_image_of_an_odd_size_is_accepted(size: tuple[int, int]) -> None:
-    """As in a dense test: the maps of earlier stages are rounded up, as convolutions of stride 2 do."""
-    network = denseresnet34(classes=5, N=4).eval()
+@pytest.mark.parametrize("build", [denseresnet34, densemobilenet_v2])
+@pytest.mark.parametrize("size", [(41, 56), (56, 41), (100, 100)])
+def test_an_image_of_an_odd_size_is_accepted(build: Callable[..., DenseResNet], size: tuple[int, int]) -> None:
+    """As in a dense test: the sides of the maps become odd and are rounded up, as convolutions of stride 2 do."""
+    network = build(classes=5, N=4).eval()
     assert network(torch.zeros(1, 3, *size)).shape == (1, 5)

@@ -452,10 +452,10 @@ class Values(nn.Flatten):
 @pytest.mark.parametrize(
     ("form", "reason"),
     [
-        ("flat", r"it does not accept images of 72x36 pixels \(mat1 and mat2 shapes cannot be multiplied .*\)"),
-        ("window", r"it does not accept images of 72x36 pixels \(mat1 and mat2 shapes cannot be multiplied .*\)"),
+        ("flat", r"it does not accept images of 73x36 pixels \(mat1 and mat2 shapes cannot be multiplied .*\)"),
+        ("window", r"it does not accept images of 73x36 pixels \(mat1 and mat2 shapes cannot be multiplied .*\)"),
         ("fixed", "it pools to maps of a fixed size above 1x1"),
-        ("maps", r"it returns \(2, 74\) for 2 images of 72x36 pixels"),
+        ("maps", r"it returns \(2, 76\) for 2 images of 73x36 pixels"),
         ("values", ""),
     ],
 )

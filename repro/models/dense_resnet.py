@@ -221,7 +221,7 @@ def densemobilenet_v2(*, N: int, classes: int, channels: int = 3, small: bool = 
             # No projection: the previous map is pooled, and the gate adapts its channels.
             earlier = [*earlier, width][-N:]
             gate = Gate(out_channels, earlier, 4, nn.ReLU6)
-            downsample = nn.AvgPool2d(2) if stride > 1 else nn.Identity()
+            downsample = nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False) if stride > 1 else nn.Identity()
             blocks.append(GatedBlock(branch, downsample, gate, nn.Identity(), stride=stride))
             width = out_channels
     head = nn.Sequential(*conv_bn(width, head_width, 1), nn.ReLU6())

@@ -41,12 +41,12 @@ def final_protocols(experiment: Experiment) -> tuple[Protocol, ...]:
 
 
 def _check_dense(experiment: Experiment, side: int) -> None:
-    """Raise UserError if a network has no dense test of a square image of a side and of one that is twice as wide."""
+    """Raise UserError if a network has no dense test of a square image of a side or of one of an odd, larger width."""
     classes = DATASETS[experiment.dataset].classes
     with building_without_memory(experiment.model), torch.no_grad():
         network = network_of(experiment).eval()
         dense = fully_convolutional(network)
-        for width in (side, 2 * side):
+        for width in (side, 2 * side + 1):
             images = torch.zeros(2, experiment.input[0], side, width)
             pixels = f"images of {width}x{side} pixels"
             try:
