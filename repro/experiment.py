@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from repro.data import DATASETS, DatasetKind, find_dataset, why_unknown
-from repro.data.suitable import check_images, trained_on
+from repro.data.suitable import check_images, trained_on, training_input
 from repro.errors import Mistake, UserError, refuse
 from repro.models import (
     MODELS,
@@ -77,9 +77,7 @@ class Experiment:
     @property
     def input(self) -> Shape:
         """C, H, W of the network's training input."""
-        side = self.recipe.train_side
-        input = DATASETS[self.dataset].input
-        return (input[0], side, side) if side else input
+        return training_input(self.recipe)
 
     @property
     def id(self) -> str:

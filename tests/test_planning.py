@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import repro
+from records import record_of
 from scipy.special import ndtri
 from simulation import HALF, IMAGES, Truth, drawn, outcome
 from watching import Silent, stop_at, train_one
@@ -41,6 +42,7 @@ HERE = "CPU Some Processor, 2 threads"
 Make = Callable[..., Record]
 AS_PRINTED = Truth(PRINTED_SPREAD.phi, printed_are_draws=False)
 B = binomial(22.95, IMAGES)
+DEMAND = Demand(params=1000, flops=1.0, saved_bytes=10.0)
 
 
 def known(statistic: str = "last", runs: int = 1, **changes: Any) -> Known:
@@ -223,13 +225,50 @@ def test_on_a_gpu_as_many_seeds_are_planned_at_once_as_are_trained(
 
 
 def test_memory_is_the_recorded_peak_or_an_estimate(record: Make) -> None:
-    demand = Demand(params=1000, flops=1.0, saved_bytes=10.0)
-    estimate = memory_of(small(), demand, on_device(), 1)
+    estimate = memory_of(small(), DEMAND, on_device(), 1)
     assert (estimate.bytes, estimate.measured) == (3 * 4 * 1000 + 1.5 * 10 * small().recipe.batch, False)
     measured = on_device(of_digits(record, peak_bytes=123))
-    assert memory_of(small(), demand, measured, 1).bytes == 123
+    assert memory_of(small(), DEMAND, measured, 1).bytes == 123
     stacked = replace(measured, runtime=replace(CPU, together="stacked"))
-    assert not memory_of(small(), demand, stacked, 3).measured  # nothing was trained at once
+    assert not memory_of(small(), DEMAND, stacked, 3).measured  # nothing was trained at once
+
+
+LARGE, LARGE_IN_SMALL_BATCHES = "fb-resnet-imagenet", "miru2020-imagenet-mobilenetv2"  # 224 pixels; 256 and 64 images
+
+
+def resnet34(recipe_name: str = "miru2020-imagenet-resnet34", **changes: object) -> Experiment:
+    """Return ResNet-34 on ImageNet, by default with 64 images of 160x160 pixels."""
+    made = experiment_for("resnet34", {}, seed=0, recipe_name=recipe_name)
+    return replace(made, recipe=replace(made.recipe, **changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("trained", "wanted", "basis", "seconds", "memory"),
+    [
+        (resnet34(), resnet34(), Basis.RECORDS, 1.0, True),
+        (resnet34(), resnet34(LARGE), Basis.RATE, (224 / 160) ** 2, False),
+        (resnet34(LARGE), resnet34(), Basis.RATE, (160 / 224) ** 2, False),
+        (resnet34(LARGE), resnet34(LARGE_IN_SMALL_BATCHES), Basis.RECORDS, 1.0, False),
+        (resnet34(batch=32), resnet34(), Basis.RATE, 1.0, False),
+        (resnet34(scaled_crop=224), resnet34(), Basis.STATED, None, False),
+    ],
+)
+def test_a_record_counts_for_images_of_its_size_and_its_peak_for_batches_of_its_size(
+    record: Make, trained: Experiment, wanted: Experiment, basis: Basis, seconds: float | None, memory: bool
+) -> None:
+    images = trained.train_images
+    facts = {"epochs": 1, "steps": images // trained.recipe.batch, "seconds": float(images)}
+    measured = on_device(record_of(record, trained, device=HERE, peak_bytes=8, **facts))
+    time = found(measured, RunStatus(wanted, RunState.MISSING))
+    assert time[1] is basis
+    assert seconds is None or time[0] == pytest.approx(seconds, rel=0.05)
+    assert memory_of(wanted, DEMAND, measured, 1).measured is memory
+
+
+def test_a_step_time_counts_for_whole_images() -> None:
+    timed = on_device(times=(replace(step_time(), model="resnet34", options={}, dataset="imagenet"),))
+    assert found(timed, RunStatus(resnet34(LARGE), RunState.MISSING))[1] is Basis.STEPS
+    assert found(timed, RunStatus(resnet34(), RunState.MISSING))[1] is Basis.STATED
 
 
 @pytest.mark.usefixtures("small_digits")

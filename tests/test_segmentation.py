@@ -19,6 +19,7 @@ from repro.comparison.join import compare
 from repro.comparison.verdict import Verdict
 from repro.data import DATASETS, Dataset, Images, load
 from repro.data.inputs.deform import Warp, draw_warp, places, read
+from repro.data.suitable import training_input
 from repro.errors import Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
@@ -199,6 +200,7 @@ def test_a_padded_network_has_its_own_recipe() -> None:
     assert experiment_for("unet", {}, seed=0).recipe == PAPER
     padded = experiment_for("unet", {"padded": True}, seed=0).recipe
     assert (padded.name, padded.tile, padded.margin) == ("unet-isbi-padded", 512, 0)
+    assert [training_input(each) for each in (PAPER, padded)] == [(1, 572, 572), (1, 512, 512)]
 
 
 # The deformation

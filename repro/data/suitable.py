@@ -1,4 +1,4 @@
-"""Whether a recipe suits the images of its dataset: their channels, their size and their number."""
+"""The images of a dataset as a recipe trains on them, and whether it suits them: channels, size and number."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import math
 
 from repro.data import DATASETS, DatasetKind
 from repro.errors import UserError
+from repro.models.options import Shape
 from repro.recipes import Recipe
 
 
 def trained_on(recipe: Recipe) -> int:
     """Return the number of images that a recipe trains on: those of its dataset without the validation images."""
     return DATASETS[recipe.dataset].train_images - recipe.validation_images
+
+
+def training_input(recipe: Recipe) -> Shape:
+    """Return C, H, W of what a recipe shows a network in training."""
+    input, side = DATASETS[recipe.dataset].input, recipe.train_side
+    return (input[0], side, side) if side else input
 
 
 def check_images(recipe: Recipe, usual: Recipe) -> None:
@@ -48,7 +55,7 @@ def _check_size(recipe: Recipe, kind: DatasetKind, size: int) -> None:
         sides = [recipe.train_side, recipe.test_crop]
         keys = f"{'random_crop' if recipe.random_crop else 'scaled_crop'} and test_crop"
     elif kind is DatasetKind.SEGMENTATION and recipe.tile:
-        sides, keys = [recipe.tile + 2 * recipe.margin], "tile + 2 margin"
+        sides, keys = [recipe.train_side], "tile + 2 margin"
     else:
         return
     if all(sides) and size not in sides:

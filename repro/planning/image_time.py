@@ -19,9 +19,11 @@ from repro.comparison.match import all_options
 from repro.counting.cache import demanded
 from repro.counting.count import Subject
 from repro.data import DATASETS
+from repro.data.suitable import training_input
 from repro.errors import UserError
 from repro.experiment import Experiment
 from repro.models import MODELS
+from repro.models.options import Shape
 from repro.planning.state import RunStatus
 from repro.recipes import RECIPES
 from repro.runtime import DEFAULT_BRANCHES, Runtime, Together
@@ -42,6 +44,8 @@ LEAST_SECONDS = 60.0
 COMPARABLE = 100.0
 """Largest ratio between the FLOPs of a step and those of a step whose rate is used for a guess: short steps mostly wait
 for the launches of their operators."""
+SIZES = {"scaled_crop", "random_crop", "tile", "margin"}
+"""The values of a recipe that set the size of its training images."""
 SWITCHES = ("precision", "compile", "graph", "fused", "deterministic", "save_memory", "processes", "threads")
 """The runtime options that change the time of a step the most."""
 
@@ -140,8 +144,9 @@ class Measurements:
         return ImageTime(seconds, Basis.RECORDS, number_of(len(found), "record"), alike)
 
     def of_network(self, experiment: Experiment) -> list[Record]:
-        """Return the records of the network of an experiment."""
-        return [each for each in self.records if _is_network(each, experiment) and images_trained(each)]
+        """Return the records of the network of an experiment that have the batch size of their recipe."""
+        same = [each for each in self.records if _is_network(each, experiment) and images_trained(each)]
+        return [each for each in same if "batch" not in _changed(each)]
 
     def _of_steps(self, experiment: Experiment, together: bool) -> ImageTime | None:
         same = [each for each in self.times if _is_network(each, experiment)]
@@ -217,17 +222,31 @@ def _is_network(measured: Record | StepTime, experiment: Experiment) -> bool:
     """Whether a measurement is of the network of an experiment, on images of the same size; classes may differ."""
     if measured.model != experiment.model or measured.dataset not in DATASETS:
         return False
-    same_size = DATASETS[measured.dataset].input == DATASETS[experiment.dataset].input
-    return same_size and all_options(measured) == experiment.options
+    return _input(measured) == experiment.input and all_options(measured) == experiment.options
+
+
+def _input(measured: Record | StepTime) -> Shape | None:
+    """Return C, H, W of what a measured network was shown; None if a run's recipe is unknown, or it changed the size.
+
+    Steps are measured on whole images.
+    """
+    if isinstance(measured, StepTime):
+        return DATASETS[measured.dataset].input
+    known = measured.recipe in RECIPES and not _changed(measured) & SIZES
+    return training_input(RECIPES[measured.recipe]) if known else None
+
+
+def _changed(record: Record) -> set[str]:
+    """Return the names of the values that a run changed in its recipe."""
+    return {each.partition("=")[0] for each in record.deviations}
 
 
 def _flops(record: Record) -> float:
-    """Return the FLOPs of an image of a recorded network; 0 if it cannot be built, or only by code from elsewhere."""
-    if record.model not in MODELS or not images_trained(record):
+    """Return the FLOPs of an image of a run; 0 if its size is unknown, or the package cannot build the network."""
+    if record.model not in MODELS or not images_trained(record) or not (input := _input(record)):
         return 0.0
-    data = DATASETS[record.dataset]
     try:
-        return demanded(Subject(record.model, record.options, data.input, data.classes)).flops
+        return demanded(Subject(record.model, record.options, input, DATASETS[record.dataset].classes)).flops
     except UserError:  # an option that was removed
         return 0.0
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from repro.counting.demand import Demand
 from repro.experiment import Experiment
 from repro.planning.image_time import Measurements
+from repro.recipes import RECIPES
 from repro.store.results import is_cpu
 from repro.training.estimate import peak_bytes, state_bytes
 
@@ -42,7 +43,8 @@ def memory_of(experiment: Experiment, demand: Demand, known: Measurements, at_on
         known: what was measured on the device.
         at_once: number of seeds that are trained at once.
     """
-    measured = [each for each in known.of_network(experiment) if each.peak_bytes]
+    same = [each for each in known.of_network(experiment) if RECIPES[each.recipe].batch == experiment.recipe.batch]
+    measured = [each for each in same if each.peak_bytes]
     peaks, alike = known.alike(measured, experiment, at_once > 1)
     if peaks and alike:
         alone = max(each.peak_bytes / known.at_once(each) for each in peaks if each.peak_bytes)

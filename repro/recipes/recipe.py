@@ -261,8 +261,8 @@ class Recipe:
 
     @property
     def train_side(self) -> int:
-        """Side of a training image of an image file in pixels; 0 for images that are shown whole."""
-        return self.scaled_crop or self.random_crop
+        """Side in pixels of what is cut from an image for training, a tile with its margin; 0: it is shown whole."""
+        return self.tile + 2 * self.margin if self.tile else self.scaled_crop or self.random_crop
 
     @property
     def all_epochs(self) -> int:

@@ -57,7 +57,7 @@ def draw_warp(recipe: Recipe, height: int, width: int, generator: torch.Generato
 
 def places(warp: Warp, recipe: Recipe, device: torch.device) -> Tensor:
     """Return the positions in the slice of a tile with its margin: (side, side, 2), x and y in pixels."""
-    side = recipe.tile + 2 * recipe.margin
+    side = recipe.train_side
     axis = torch.arange(side, device=device, dtype=torch.float32) - (side - 1) / 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     if recipe.elastic:

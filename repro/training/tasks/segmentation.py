@@ -101,13 +101,13 @@ class Segmentation:
 
         The slice is mirrored at its borders; where tiles overlap, their probabilities are averaged (section 2).
         """
-        tile, margin = self.recipe.tile, self.recipe.margin
+        tile, margin, side = self.recipe.tile, self.recipe.margin, self.recipe.train_side
         height, width = pixels.shape[1:]
         grey = F.pad(self.normalise(pixels[None]), (margin,) * 4, mode="reflect")
         sums, times = torch.zeros(CLASSES, height, width, device=self.device), torch.zeros_like(pixels[0].float())
         for top in _starts(height, tile):
             for left in _starts(width, tile):
-                part = grey[:, :, top : top + tile + 2 * margin, left : left + tile + 2 * margin]
+                part = grey[:, :, top : top + side, left : left + side]
                 with autocast(self.device, self.runtime):
                     outputs = network(laid_out(part, self.runtime))
                 self._check_output(outputs)
@@ -120,7 +120,7 @@ class Segmentation:
         """Raise UserError if the network's outputs have another size than the recipe's tiles."""
         tile = self.recipe.tile
         if outputs.shape[2:] != (tile, tile):
-            side, given = tile + 2 * self.recipe.margin, shape_text(outputs.shape[2:])
+            side, given = self.recipe.train_side, shape_text(outputs.shape[2:])
             right = "leave out --padded, or choose a recipe without margin" if self.recipe.margin else "add --padded"
             raise UserError(
                 f"for {side}x{side} pixels the network's output is {given}, and recipe {self.recipe.name} needs "
