@@ -116,10 +116,13 @@ WRONG = [
     (TABLE, "k = 4 }", "k = true }", "error", ROW_1, "option k is True, but it must be a whole number"),
     (TABLE, 'recipe = "demo"', 'recipe = "digit"', "error", "column 5 (error)", "unknown recipe 'digit'; did you"),
     (TABLE, 'recipe = "demo"', 'recipe = "wrn-svhn"', "error", ROW_1, "recipe wrn-svhn is for svhn"),
-    (TABLE, ', recipe = "demo"', "", "warning", "column 5 (error)", "all rows: no recipe, so there is no verdict"),
-    (TABLE, ', statistic = "last"', "", "warning", "column 5 (error)", "no statistic, so last is assumed"),
-    (TABLE, ", runs = 1", "", "warning", "column 5 (error)", "all rows: no runs, so 1 is assumed; add runs"),
-    (TABLE, "runs = 1", "runs = 2", "warning", "column 5 (error)", "statistic last is of one run"),
+    (TABLE, ', recipe = "demo"', "", "warning", "column 5 (error)",
+     "all rows: no recipe is given, so there is no verdict"),
+    (TABLE, ', statistic = "last"', "", "warning", "column 5 (error)", "no statistic is given, so last is assumed"),
+    (TABLE, ", runs = 1", "", "warning", "column 5 (error)",
+     "all rows: the number of the paper's runs is not given, so 1 is assumed; add runs"),
+    (TABLE, "runs = 1", "runs = 2", "warning", "column 5 (error)",
+     "statistic last means a single run, but runs is above 1"),
     (TABLE, "nets.py:small_net", "nets.py:smallnet", "error", ROW_2, "has no class or function 'smallnet'"),
     (TABLE, "nets.py:small_net", "net.py:small_net", "error", ROW_2, "model: net.py does not exist in"),
     (TABLE, "{ width = 8 }", "{ widht = 8 }", "error", ROW_2, "has no option widht; its options: width, depth"),
@@ -270,7 +273,7 @@ def test_rows_that_are_the_same_and_unused_recipes_are_found(folder: Path, capsy
     (folder / "recipes/more.toml").write_text('[recipes.more]\nextends = "demo"\n')
     out = repro(capsys, "validate")[1]
     assert "row 2 (DenseNet-7, k = 4): the same network, options, recipe and cells as row 1 (Again, k = 4)" in out
-    assert "recipe more: no table uses it, no recipe extends it, and it is no default" in out
+    assert "recipe more: no table uses it, no recipe extends it, and it is not a default" in out
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterato
         reasons = (*_too_large(each), *_unsaid(each), *_no_defaults(each))
         yield from (warning(*each.place, reason) for reason in reasons)
         if each.name not in used and not each.default_for:
-            reason = "no table uses it, no recipe extends it, and it is no default; name it in a table, or remove it"
+            reason = "no table uses it, no recipe extends it, and it is not a default; name it in a table, or remove it"
             yield warning(*each.place, reason)
 
 

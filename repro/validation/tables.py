@@ -33,16 +33,19 @@ def _lacking(cells: list[PrintedError]) -> dict[str, list[PrintedError]]:
     """Return the printed errors that lack something for a verdict, by what they lack."""
     judged = [each for each in cells if each.judgeable]
     return {
-        "no recipe, so there is no verdict; add recipe": [
+        "no recipe is given, so there is no verdict; add recipe": [
             each for each in cells if each.recipe is None and not each.row.no_recipe
         ],
-        f"no statistic, so {Statistic.LAST} is assumed; add statistic": [
+        f"no statistic is given, so {Statistic.LAST} is assumed; add statistic": [
             each for each in judged if not (each.row.statistic or each.column.statistic)
         ],
-        "no runs, so 1 is assumed; add runs": [each for each in judged if not (each.row.runs or each.column.runs)],
-        f"statistic {Statistic.LAST} is of one run; choose mean, median or best, or runs = 1": [
-            each for each in judged if each.statistic == Statistic.LAST and each.runs > 1
+        "the number of the paper's runs is not given, so 1 is assumed; add runs": [
+            each for each in judged if not (each.row.runs or each.column.runs)
         ],
+        (
+            f"statistic {Statistic.LAST} means a single run, but runs is above 1; "
+            "choose mean, median or best, or set runs = 1"
+        ): [each for each in judged if each.statistic == Statistic.LAST and each.runs > 1],
     }
 
 
