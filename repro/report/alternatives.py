@@ -37,6 +37,8 @@ CSV = {
     **spaced("difference", "expected", "margin", "within_margin"),
 }
 """The CSV columns of an alternative, by the keys of its data."""
+EXACT = ("recipe_value", "alternative")
+"""The keys of the values of recipes, which are not rounded as figures are."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class AlternativesReport:
 
             return terminal.plain(self.rich())
         if format == ReportFormat.CSV:
-            rows = [{name: _csv_cell(data[key]) for key, name in CSV.items()} for data in map(_data, self.tried)]
+            rows = [{name: _csv_cell(key, data[key]) for key, name in CSV.items()} for data in map(_data, self.tried)]
             return csv_text(rows, list(CSV.values()))
         return json_text({"table": self.comparison.table.name, "alternatives": list(map(_data, self.tried))})
 
@@ -103,9 +105,11 @@ def _within(tried: TriedAlternative) -> Shown:
     return Shown(tags=(Tag("yes", tone="good") if tried.within else Tag("no", tone="bad"),))
 
 
-def _csv_cell(value: object) -> object:
-    """Return a list as text with spaces between its items, and any other value as `rounded` does."""
-    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else rounded(value)
+def _csv_cell(key: str, value: object) -> object:
+    """Return a list as text with spaces between its items, a value of a recipe as it is, and a figure rounded."""
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return value if key in EXACT else rounded(value)
 
 
 def _data(tried: TriedAlternative) -> dict[str, Any]:
