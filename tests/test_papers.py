@@ -225,7 +225,14 @@ WRONG_TABLES = [
     ('{ error = "10.0" }', '"10.0"', "row 2 (Wide): cells is '10.0', not a table such as { error ="),
     ('dataset = "digits"', 'dataset = ["digits"]', "the table: dataset is ['digits'], not a string in quotes"),
     ("columns = [", "columns = 3\nold = [", "the table: columns is 3, not a list of tables; write [[columns]]"),
-    ('key = "params"', 'key = "error"', "the table: two columns have the same key"),
+    ('key = "params"', 'key = "error"', "the table: two columns have the same key; change one of them"),
+    ('label = "Params"', 'label = "Error %"', "the table: two columns have the same label; change one of them"),
+    (
+        'key = "params"',
+        'key = "weights"',
+        "column 1 (weights): key is 'weights', by which --columns means",
+    ),
+    ('label = "Params"', 'label = "Verdict"', "column 1 (params): label is 'Verdict', by which --columns means"),
     ('model = "densenet"', 'model = "unet"', "row 1 (Narrow): unknown option 'depth'; known: "),
     (
         'model = "densenet"\noptions = { depth = 7, k = 4 }',

@@ -274,7 +274,7 @@ def test_kinds_of_columns_can_be_chosen_in_every_table(capsys: pytest.CaptureFix
 def test_a_label_names_all_columns_that_have_it_and_a_key_only_its_own() -> None:
     table = read_table("wrn-cifar")
     first, *others = table.of_kind("error")
-    second = replace(first, key=f"{first.key.upper()}-")
+    second = replace(first, key=f"{first.key.upper()}-", label=f"{first.label} ")
     table = replace(table, columns=(first, second))
     assert others
     assert view_of(table, [first.label], bare=True).columns == {first.key, second.key}

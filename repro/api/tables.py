@@ -14,12 +14,13 @@ from repro.comparison.join import compare as joined
 from repro.errors import UserError
 from repro.paths import DEFAULT_RUNS
 from repro.report import Report
-from repro.report.view import ALL, OTHERS, WEIGHTS, View, check_evidence, view_of
+from repro.report.view import ALL, View, check_evidence, view_of
 from repro.store.curves import curve_of
 from repro.store.results import Record, repeated_records, result_folders
 from repro.store.step_times import read_times
 from repro.store.weights_tests import read_weights_tests
 from repro.tables import Selection
+from repro.tables.column import OTHERS, WEIGHTS
 from repro.tables.lookup import reported_errors
 
 

@@ -15,8 +15,9 @@ from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.notes import Note, notes_of
 from repro.report.replications import others_cell, references, weights_cell
 from repro.report.runs import deviating_grid, runs_grid
-from repro.report.view import ALL, OTHERS, VERDICT, WEIGHTS, View
+from repro.report.view import ALL, View
 from repro.tables import Column, ColumnKind, Table
+from repro.tables.column import OTHERS, VERDICT, WEIGHTS
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from repro.comparison.spread import Spread
 from repro.comparison.times import TimeCell
 from repro.comparison.verdict import Verdict
 from repro.recipes.library import naming_papers
-from repro.report.view import ALL, OTHERS, WEIGHTS, View
+from repro.report.view import ALL, View
 from repro.store.command_text import command_with
 from repro.tables import Column, ColumnKind, PrintedError, Statistic
+from repro.tables.column import OTHERS, WEIGHTS
 from repro.text import number_of
 
 RECIPES = "Recipes"

@@ -10,9 +10,10 @@ import msgspec
 
 from repro.comparison.join import ComparedRow, ErrorCell
 from repro.report.grid import Reference, Shown
-from repro.report.view import ALL, EVIDENCE, OTHERS, SHOWN_WITH, WEIGHTS, View
+from repro.report.view import ALL, EVIDENCE, SHOWN_WITH, View
 from repro.store.weights_tests import WeightsTest
 from repro.tables import Column, ColumnKind, Replication, ReplicationSource, Table
+from repro.tables.column import OTHERS, WEIGHTS
 from repro.tables.replications import span
 from repro.text import number_of
 

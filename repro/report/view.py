@@ -12,10 +12,9 @@ from repro.console import note
 from repro.errors import UserError
 from repro.store.weights_tests import WeightsTest
 from repro.tables import ColumnKind, PrintedError, Selection, Table
+from repro.tables.column import OTHERS, VERDICT, WEIGHTS
 from repro.text import canonical
 
-OTHERS, WEIGHTS, VERDICT = "others", "weights", "verdict"
-"""The columns that are not printed ones: what others report, errors of published weights, and the verdict on a row."""
 SHOWN_WITH = {"replications": OTHERS, "weights": WEIGHTS, "verdict": VERDICT, "why": VERDICT}
 """The column that a value of a row's data is shown with, by its key."""
 BY_COLUMN = ("recipe", "published", "measured", "matches")

@@ -8,6 +8,11 @@ from enum import StrEnum
 from repro.data.inputs.protocol import Protocol
 from repro.tables.metric import Metric
 
+OTHERS, WEIGHTS, VERDICT = "others", "weights", "verdict"
+"""The columns that are not printed ones: what others report, errors of published weights, and the verdict on a row."""
+NOT_PRINTED = (OTHERS, "replications", WEIGHTS, VERDICT)
+"""Their names in `--columns`, which no printed column has as its key or label."""
+
 
 class ColumnKind(StrEnum):
     """What is compared with the cells of a column."""

@@ -21,11 +21,13 @@ from repro.recipes import RECIPES, Recipe, current_library
 from repro.recipes.alternatives import alternatives_of
 from repro.tables.cell import PRINTED, UNITS, Cell, repair_of
 from repro.tables.checks import expect_keys, expect_member, expect_one_of, tables_of
-from repro.tables.column import Column, ColumnKind, Statistic
+from repro.tables.column import NOT_PRINTED, Column, ColumnKind, Statistic
 from repro.tables.metric import Metric
 from repro.tables.printed import PrintedError, Row, Table, where_of
-from repro.text import one_of
+from repro.text import canonical, one_of
 
+NAMES = ("key", "label")
+"""The keys of a column by either of which `--columns` names it."""
 KINDS_OF = {
     **dict.fromkeys(("batch", "reference"), (ColumnKind.TIME,)),
     "protocol": (ColumnKind.ERROR,),
@@ -49,9 +51,7 @@ def table_of(file: Path, content: dict[str, Any]) -> Table:
     content["flops_convention"] = expect_member(place, "flops_convention", content["flops_convention"], Convention)
     if not columns or not rows:
         raise place.refused("it needs [[columns]] and [[rows]]")
-    keys = [str(each["key"]) for each in columns if "key" in each]
-    if len({*keys}) < len(keys):
-        raise place.refused("two columns have the same key")
+    _check_names(place, columns)
     notes = tuple(content.pop("notes", ()))
     parsed, read = _columns_and_rows(file, columns, rows, content["dataset"])
     table = Table(file.stem, columns=tuple(parsed), rows=tuple(read), notes=notes, file=file, **content)
@@ -86,6 +86,14 @@ def _columns_and_rows(
             read.append(_row(place, each, kinds, judged))
     refuse(mistakes)
     return parsed, read
+
+
+def _check_names(place: Place, columns: list[dict[str, Any]]) -> None:
+    """Refuse two columns with the same key or the same label."""
+    for name in NAMES:
+        given = [str(each[name]) for each in columns if name in each]
+        if len({*given}) < len(given):
+            raise place.refused(f"two columns have the same {name}; change one of them")
 
 
 def _check_labels(table: Table) -> None:
@@ -156,6 +164,10 @@ def _column(place: Place, content: dict[str, Any], dataset: str) -> Column:
         if key in content and content["kind"] not in kinds:
             wanted = one_of([repr(each.value) for each in kinds])
             raise place.refused(f"{key} belongs to a column of kind {wanted}, not {content['kind'].value!r}")
+    for name in NAMES:
+        if canonical(content[name]) in NOT_PRINTED:
+            meant = f"by which --columns means a column that no paper prints; choose another {name}"
+            raise place.refused(f"{name} is {content[name]!r}, {meant}")
     _expect_known(place, content)
     _read_protocol(place, content)
     if "protocol" in content:

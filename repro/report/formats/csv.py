@@ -10,9 +10,10 @@ from repro.comparison.verdict import Verdict
 from repro.report.content import Content
 from repro.report.grid import Grid
 from repro.report.replications import ranges
-from repro.report.view import EVIDENCE, OTHERS, View
+from repro.report.view import EVIDENCE, View
 from repro.store.csv_rows import csv_of
 from repro.tables import Column, ColumnKind
+from repro.tables.column import OTHERS
 
 
 def spaced(*keys: str) -> dict[str, str]:

@@ -10,8 +10,9 @@ from repro.frames import Columns, Dtype, frame_of
 from repro.report.content import Content
 from repro.report.grid import Grid
 from repro.report.replications import ranges
-from repro.report.view import OTHERS, WEIGHTS, View
+from repro.report.view import View
 from repro.tables import Column, ColumnKind
+from repro.tables.column import OTHERS, WEIGHTS
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -17,7 +17,7 @@ from repro.report.content import Content
 from repro.report.formats.fitted import Fitted, empty_grid
 from repro.report.grid import Grid, Line, Shown, Tag
 from repro.report.notes import Note
-from repro.report.view import VERDICT
+from repro.tables.column import VERDICT
 
 COLOURS = {"good": "green", "bad": "red", "better": "cyan", "unsure": "yellow"}
 """The colour of each tone."""
