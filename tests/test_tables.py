@@ -114,6 +114,15 @@ def test_a_malformed_table_is_refused_with_file_row_and_reason(tmp_path: Path, o
     assert reason in str(error.value)
 
 
+def test_a_bracket_in_a_pattern_is_that_of_a_label(tmp_path: Path) -> None:
+    path = tmp_path / "cifar100.toml"
+    path.write_text(GOOD.replace('label = "ResNet-110"', 'label = "ResNet-110 [13]"', 1), encoding="utf-8")
+    table = parse_table(path)
+    assert [table.called(row) for row in table.like("[13]")] == ["ResNet-110 [13]"]
+    assert [table.called(row) for row in table.like("resnet* [13]")] == ["ResNet-110 [13]"]
+    assert table.like("ResNet-11[0-9]*") == ()
+
+
 def test_an_unknown_table_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(UserError, match="did you mean cifar100"):
         read_table("cifar-10O")

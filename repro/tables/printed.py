@@ -208,7 +208,7 @@ class Table:
         one. Without these, a part of the label is enough.
         """
         wanted = _plain(pattern)
-        part = wanted if any(sign in pattern for sign in "*?[") else f"*{wanted}*"
+        part = (wanted if any(sign in pattern for sign in "*?") else f"*{wanted}*").replace("[", "[[]")
         names = [(row, (_plain(row.label), _plain(self.called(row)))) for row in self.rows]
         exactly = tuple(row for row, own in names if wanted in own)
         return exactly or tuple(row for row, own in names if any(fnmatchcase(each, part) for each in own))
