@@ -733,13 +733,13 @@ def test_a_table_with_runs_that_others_train_is_run_again(monkeypatch: pytest.Mo
     empty = cast(Comparison, SimpleNamespace(table=read_table("cifar100"), rows=[], deviating=[]))
     given = {"rows": "ResNet*", "seeds": 2, "results": Path("results"), "precision": "bf16", "data": None}
     again = "repro table cifar100 --run --rows 'ResNet*' --seeds 2 --precision bf16"
-    assert after_table("cifar100", empty, given, trained=False) == again
-    assert after_table("cifar100", empty, given) == "repro table"
+    assert after_table(empty, given, trained=False) == again
+    assert after_table(empty, given) == "repro table"
     own = given | {"data": Path("own"), "runs": Path("runs")}
-    assert after_table("cifar100", empty, own) == "repro table --data own"
-    assert after_table("cifar100", empty, own, trained=False) == f"{again} --data own"
+    assert after_table(empty, own) == "repro table --data own"
+    assert after_table(empty, own, trained=False) == f"{again} --data own"
     monkeypatch.setenv("REPRO_DATA", "own")
-    assert after_table("cifar100", empty, own, trained=False) == again
+    assert after_table(empty, own, trained=False) == again
 
 
 def test_the_next_command_is_about_the_rows_that_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

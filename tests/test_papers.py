@@ -347,8 +347,9 @@ def test_the_file_of_a_table_is_shown_with_the_recipes_that_are_found(
     Path("my.toml").write_text(TABLE, encoding="utf-8")
     status, out, err = repro(capsys, "table", "./my.toml")
     assert (status, "not measured" in out) == (0, True)
-    assert err.splitlines()[-1] == "next: repro table ./my.toml --run"
+    assert err.splitlines()[-1] == "next: repro table my.toml --run"
     assert repro(capsys, "validate", "./my.toml")[2].splitlines()[-1] == "next: repro table my.toml"
+    assert "<code>repro table my.toml --run</code>" in repro(capsys, "table", "./my.toml", "--format", "html")[1]
     Path("cifar100.toml").write_text(TABLE, encoding="utf-8")
     line = refused(capsys, "table", "cifar100.toml")
     assert line.startswith("error: cifar100.toml: /")
@@ -381,7 +382,11 @@ def test_the_file_of_a_table_names_its_paper(write: Write, capsys: pytest.Captur
     assert repro(capsys, "table", "x/tables/mine.toml", "--papers", "x")[1] == out
     assert repro(capsys, "validate", "x/tables/mine.toml")[0] == 0
     assert repr(table("x/tables/mine.toml")) == repr(table("mine", papers="x"))
-    assert refused(capsys, "figure", "curves", "x/tables/mine.toml").startswith("error: no run of these rows has a cur")
+    line = refused(capsys, "figure", "curves", "x/tables/mine.toml")
+    assert line.startswith("error: no run of these rows has a curve in ")
+    assert "; repro table mine --run --papers x trains what is missing" in line
+    page = repro(capsys, "table", "mine", "--papers", "x", "--format", "html")[1]
+    assert "<code>repro table mine --run --papers x</code>" in page
     write("papers/y", table=TABLE.replace("short", "other"), recipe=RECIPE.replace("short", "other"), name="other")
     err = repro(capsys, "table", "papers/y/tables/other.toml")[2]
     assert err.splitlines()[-1] == "next: repro table other --run"

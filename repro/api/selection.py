@@ -13,8 +13,9 @@ from repro.counting.cache import counted
 from repro.counting.in_processes import when_cached
 from repro.errors import PackageMissing, UserError
 from repro.papers import paper_of
+from repro.recipes.library import naming_papers
 from repro.store.results import Record
-from repro.tables import Selection, Table, asked_rows, read_table, table_names
+from repro.tables import Selection, Table, asked_rows, read_table, table_as_typed, table_names
 from repro.text import number_of
 
 
@@ -28,7 +29,7 @@ def select_all() -> list[Selection]:
             where = paper_of(table.file) or table.file.parent
             note(
                 f"{table.name}: {number_of(len(each.left_out), 'row')} left out, since {network} code in {where}; "
-                f"repro table {table.name} runs it"
+                f"{naming_papers(f'repro table {table_as_typed(table)}')} runs it"
             )
     return [each for each in found if each.rows]
 

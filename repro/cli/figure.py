@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,13 +43,14 @@ from repro.figures import (
 from repro.models import MODELS, spec_of
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.planning.state import newest_checkpoint
+from repro.recipes.library import naming_papers
 from repro.runtime import Runtime
 from repro.store.csv_rows import csv_of
 from repro.store.gates import gates_path, write_gates
 from repro.store.results import read_records, result_folders
 from repro.store.run_folders import check_papers, run_names
 from repro.store.run_names import run_named
-from repro.tables import table_names
+from repro.tables import table_as_typed, table_names
 from repro.text import canonical
 
 if TYPE_CHECKING:
@@ -129,17 +129,17 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
     table = selection.table
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
     folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
-    sources = result_folders(folders.results)
+    sources, shown = result_folders(folders.results), f"repro table {table_as_typed(table)}"
     found = curves_of(table, records_today(sources), sources, shown=selection.rows, with_train=train)
     if found is None:
         if not any(each.recipe for each in selection.errors):
             raise UserError(f"no recipe is implemented for the rows of {table.name}, so there is nothing to draw")
         raise UserError(
             f"no run of these rows has a curve in {' or '.join(map(str, sources))}; "
-            f"repro table {quote(name)} --run trains what is missing, and every run writes its curve"
+            f"{naming_papers(f'{shown} --run')} trains what is missing, and every run writes its curve"
         )
     _write(found, output)
-    suggest(with_folders(f"repro table {quote(name)}", folders, "data", "results"))
+    suggest(with_folders(shown, folders, "data", "results"))
 
 
 @app.command("forest")
@@ -151,11 +151,11 @@ def forest(
     output = _checked(output or Path(f"forest-{chosen.table.name}.png"), Forest.COLUMNS)
     folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
     (comparison,) = compared([chosen], folders.results)
-    found = forest_of(comparison)
+    found, shown = forest_of(comparison), f"repro table {table_as_typed(chosen.table)}"
     if found is None:
-        raise UserError(f"no printed error of these rows can be compared; repro table {quote(name)} says why")
+        raise UserError(f"no printed error of these rows can be compared; {naming_papers(shown)} says why")
     _write(found, output)
-    suggest(with_folders(f"repro table {quote(name)}", folders, "data", "results"))
+    suggest(with_folders(shown, folders, "data", "results"))
 
 
 @app.command("gates")

@@ -16,7 +16,7 @@ from repro.cli.suggestion import after_plan, suggest
 from repro.paths import DEFAULT_RESULTS, checked_folders
 from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.plan import PlanReport
-from repro.tables import RunsPerRow, Selection
+from repro.tables import RunsPerRow, Selection, Table
 
 Format = Annotated[ReportFormat | None, format_option(GRID_FORMATS)]
 Seeds = Annotated[int | None, number_of_seeds("Seeds to train for each row (default: as many as in the paper).")]
@@ -57,7 +57,7 @@ def show_plan(
     options: RowOptions,
     format: ReportFormat,
     output: Path | None,
-    typed: str | None = None,
+    named: Table | None = None,
 ) -> None:
     """Print the plan for some rows of some tables and the next command, or write it to a file.
 
@@ -66,13 +66,13 @@ def show_plan(
         options: those of the command.
         format: one of GRID_FORMATS.
         output: the file.
-        typed: the table or its file, as the user typed it; None for all tables.
+        named: the table that the user named; None for all tables.
 
     Raises:
         UserError: as in `plan_of`, or the file cannot be written.
     """
     runtime, folders = runtime_of(options.switches), checked_folders(None, options.runs, options.results)
-    made = plan_of(selections, options.per_row, runtime, folders, options.device_name, named=typed is not None)
+    made = plan_of(selections, options.per_row, runtime, folders, options.device_name, named=named is not None)
     show(PlanReport(made), format, output)
     if format == ReportFormat.RICH and not output:
-        suggest(after_plan(made, options.of_training, typed))
+        suggest(after_plan(made, options.of_training, named))

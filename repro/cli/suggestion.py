@@ -24,7 +24,7 @@ from repro.recipes.overrides import is_value
 from repro.store.command_text import command_with
 from repro.store.run_folders import run_at
 from repro.store.run_state import RunState
-from repro.tables import table_names
+from repro.tables import Table, table_as_typed
 from repro.tables.lookup import errors_of, tables_with
 from repro.tables.names import recipe_called
 
@@ -116,16 +116,15 @@ def _with_data_of(run: str, folders: Folders) -> Folders:
     return replace(folders, data=Path(description.data)) if description and description.data else folders
 
 
-def after_table(typed: str, comparison: Comparison, given: Mapping[str, Any], *, trained: bool = True) -> str:
+def after_table(comparison: Comparison, given: Mapping[str, Any], *, trained: bool = True) -> str:
     """Return what to do with a table: train what is not measured, try alternatives, plan more seeds, or draw the rest.
 
     Args:
-        typed: its name or its file, as the user typed it.
         comparison: the table with our figures.
         given: the options of this command on rows, folders and training, by name.
         trained: whether this command trained all that it was asked to train; other processes may train some of it.
     """
-    name = quote(comparison.table.name if comparison.table.name in table_names() else typed)
+    name = table_as_typed(comparison.table)
     of_all = {each: given.get(each) for each in ("rows", "data", "results", "runs")}
     verdicts = {cell.verdict for row in comparison.rows for cell in row.errors.values()}
     if Verdict.NOT_MEASURED in verdicts or not trained:
@@ -139,7 +138,7 @@ def after_table(typed: str, comparison: Comparison, given: Mapping[str, Any], *,
     return command_with("repro table", {each: of_all[each] for each in ("data", "results")})
 
 
-def after_plan(made: Plan, given: Mapping[str, Any], typed: str | None) -> str:
+def after_plan(made: Plan, given: Mapping[str, Any], named: Table | None) -> str:
     """Return the command that trains the table with the least time left.
 
     If nothing is to train, it watches what is queued or running, or it trains the seeds that would decide the row that
@@ -148,23 +147,24 @@ def after_plan(made: Plan, given: Mapping[str, Any], typed: str | None) -> str:
     Args:
         made: the plan.
         given: the options that were given, by name; those that are None or a default are left out.
-        typed: the table or its file, as the user typed it; None for all tables.
+        named: the table that the user named; None for all tables.
     """
     left = dict[str, float]()
     for row in made.rows:
         if row.to_train.runs:
-            left[row.table.name] = left.get(row.table.name, 0.0) + row.to_train.seconds
+            name = table_as_typed(row.table)
+            left[name] = left.get(name, 0.0) + row.to_train.seconds
     if left:
-        return command_with(f"repro table {quote(typed or min(left, key=lambda each: left[each]))} --run", given)
+        return command_with(f"repro table {min(left, key=lambda each: left[each])} --run", given)
     if made.states[RunState.QUEUED] or made.states[RunState.RUNNING]:
         return command_with("repro list runs --watch", {"runs": given.get("runs")})
     undecided = [row for row in made.rows if row.more_seeds]
     if undecided and not (given.get("seeds") or given.get("epochs")):
         row = min(undecided, key=lambda each: each.more_seeds)
         more = {**given, "rows": row.table.called(row.error.row), "seeds": row.seeds}
-        return command_with(f"repro table {quote(typed or row.table.name)} --run", more)
+        return command_with(f"repro table {table_as_typed(row.table)} --run", more)
     results: Path = given["results"]
     shown = {"data": given.get("data"), "results": results if results.is_dir() else None}
-    if typed and any(row.measured for row in made.rows):
-        return command_with(f"repro figure curves {quote(typed)}", {"rows": given.get("rows"), **shown})
-    return command_with(f"repro table {quote(typed)}" if typed else "repro table", shown)
+    if named and any(row.measured for row in made.rows):
+        return command_with(f"repro figure curves {table_as_typed(named)}", {"rows": given.get("rows"), **shown})
+    return command_with(f"repro table {table_as_typed(named)}" if named else "repro table", shown)

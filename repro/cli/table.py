@@ -35,7 +35,7 @@ from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.view import ALL
 from repro.runtime import Runtime
 from repro.store.command_text import command_with
-from repro.tables import RunsPerRow, Selection, table_names
+from repro.tables import RunsPerRow, Selection, table_as_typed, table_names
 
 TIMED = ("device", "precision", "threads")
 """The runtime options that apply to --time."""
@@ -129,13 +129,13 @@ def table(
         rows=rows, per_row=per_row, data=data, results=results, runs=runs, switches=switches, device_name=device_name
     )
     if dry_run and not cluster:
-        show_plan(selections, options, format_of(format, output, GRID_FORMATS), output, name)
+        show_plan(selections, options, format_of(format, output, GRID_FORMATS), output, selections[0].table)
         return
     if name and cluster:
-        _submit(selections[0], name, options, cluster, dry_run=dry_run)
+        _submit(selections[0], options, cluster, dry_run=dry_run)
         return
     if name and try_:
-        _try_alternatives(selections[0], name, options, format_of(format, output, GRID_FORMATS), output)
+        _try_alternatives(selections[0], options, format_of(format, output, GRID_FORMATS), output)
         return
     chosen = format_of(format, output)
     words = () if columns is None else columns.split(",")
@@ -148,13 +148,13 @@ def table(
     if check and _report_mismatches(report.comparisons):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH or output:
-        _suggest_next(name, report.comparisons[0], options, trained=trained)
+        _suggest_next(report.comparisons[0], options, named=name is not None, trained=trained)
 
 
-def _suggest_next(name: str | None, first: Comparison, options: RowOptions, *, trained: bool) -> None:
+def _suggest_next(first: Comparison, options: RowOptions, *, named: bool, trained: bool) -> None:
     """Suggest what to do after one table, or after the summary of all: show one of them."""
-    if name:
-        suggest(after_table(name, first, options.of_training, trained=trained))
+    if named:
+        suggest(after_table(first, options.of_training, trained=trained))
     else:
         suggest(command_with("repro table cifar100", {"results": options.results}))
 
@@ -182,9 +182,7 @@ def _check_together(given: Collection[str], *, named: bool) -> None:
         raise UserError(f"{option} requires the name of a table; see repro list tables")
 
 
-def _submit(
-    selection: Selection, typed: str, options: RowOptions, cluster: Mapping[str, Any], *, dry_run: bool
-) -> None:
+def _submit(selection: Selection, options: RowOptions, cluster: Mapping[str, Any], *, dry_run: bool) -> None:
     """Submit the missing runs as jobs, or list the jobs; UserError if they are refused."""
     runtime = runtime_of(options.switches)
     folders = checked_folders(options.data, options.runs, options.results, FolderUse.WRITE_RUNS)
@@ -193,14 +191,13 @@ def _submit(
     if not has_runs(jobs, folders):
         return
     if dry_run:
-        list_jobs(jobs, command_with(f"repro table {quote(typed)} --run", {**options.of_training, **cluster}))
+        command = f"repro table {table_as_typed(selection.table)} --run"
+        list_jobs(jobs, command_with(command, {**options.of_training, **cluster}))
     else:
         submit_missing(jobs, folders)
 
 
-def _try_alternatives(
-    selection: Selection, typed: str, options: RowOptions, format: ReportFormat, output: Path | None
-) -> None:
+def _try_alternatives(selection: Selection, options: RowOptions, format: ReportFormat, output: Path | None) -> None:
     """Train the alternatives, show what they did, and suggest the next command; OneRunFailed if one failed."""
     runtime = runtime_of(options.switches)
     folders = checked_folders(options.data, options.runs, options.results, FolderUse.WRITE_RUNS)
@@ -212,7 +209,7 @@ def _try_alternatives(
         if report.tried:  # the recipe has the reasons for its alternatives
             suggest(f"repro list recipes {quote(report.tried[0].trial.recipe.name)}")
         else:
-            suggest(after_table(typed, report.comparison, options.of_training))
+            suggest(after_table(report.comparison, options.of_training))
 
 
 def _train_and_measure(selection: Selection, options: RowOptions, folders: Folders, *, run: bool, time: bool) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from shlex import quote
 
 from repro.comparison.explain import inferred
 from repro.comparison.join import Comparison
@@ -15,7 +14,7 @@ from repro.comparison.verdict import Verdict
 from repro.recipes.library import naming_papers
 from repro.report.view import ALL, View
 from repro.store.command_text import command_with
-from repro.tables import Column, ColumnKind, PrintedError, Statistic
+from repro.tables import Column, ColumnKind, PrintedError, Statistic, Table, table_as_typed
 from repro.tables.column import OTHERS, WEIGHTS
 from repro.text import number_of
 
@@ -175,7 +174,7 @@ def _others(comparison: Comparison, view: View) -> list[str]:
     if not any(view.shows_of(OTHERS, column) for column in reported):
         return []
     what = "a cell such as 5: 6.2–7.1 means five replications, with errors from 6.2 to 7.1 %; no verdict uses them"
-    listing = naming_papers(f"repro table {quote(comparison.table.name)} --format json")
+    listing = naming_papers(f"repro table {table_as_typed(comparison.table)} --format json")
     return [f"{what}; {listing} lists their sources and differences"]
 
 
@@ -207,13 +206,13 @@ def time_lines(comparison: Comparison) -> list[str]:
     if table.time is None or not cells:
         return []
     reference = f"in parentheses, the ratio to {cells[0].reference}; it depends on the hardware, so there is no verdict"
-    return [f"{table.time.label}: {each}" for each in (reference, *_ours(cells, table.name))]
+    return [f"{table.time.label}: {each}" for each in (reference, *_ours(cells, table))]
 
 
-def _ours(cells: list[TimeCell], name: str) -> list[str]:
+def _ours(cells: list[TimeCell], table: Table) -> list[str]:
     ours = next((cell for cell in cells if cell.timing and cell.ratio == 1), None)
     if ours is None or ours.timing is None:
-        return [f"ours not measured; {naming_papers(f'repro table {quote(name)} --time')} measures it"]
+        return [f"ours not measured; {naming_papers(f'repro table {table_as_typed(table)} --time')} measures it"]
     timing = ours.timing
     unit = f"{ours.seconds:.3g} s for a step of {ours.batch} images of {ours.reference}"
     lines = [f"ours from {timing.how}; {unit}; {timing.device}, {timing.precision}, {timing.started[:10]}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from repro.errors import Mistake, Place, UserError, collecting, refuse
 from repro.models import is_outside
@@ -17,6 +18,11 @@ from repro.text import canonical, choose
 def table_names() -> list[str]:
     """Return the names of the tables of the current library."""
     return list(current_library().tables)
+
+
+def table_as_typed(table: Table) -> str:
+    """Return what a command calls a table: its name if the current library has it, else its file."""
+    return quote(table.name if table.name in current_library().tables else str(table.file))
 
 
 def check_tables() -> None:

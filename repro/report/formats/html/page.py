@@ -12,6 +12,7 @@ from repro.bars import with_bar
 from repro.comparison.join import Comparison
 from repro.comparison.rule import RULE
 from repro.comparison.verdict import Verdict
+from repro.recipes.library import naming_papers
 from repro.report.cells import MATCH, verdict_tag
 from repro.report.content import Content, content_of
 from repro.report.formats.html.pictures import Picture, curve_pictures, forest_pictures, gate_pictures
@@ -21,6 +22,7 @@ from repro.report.formats.html.templates import HERE, templates
 from repro.report.notes import RECIPES, Note
 from repro.report.summary import headline_of, short_name, summary_of
 from repro.report.view import ALL, View
+from repro.tables import table_as_typed
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Section:
     pictures: dict[str, list[Picture]]
     """By their heading."""
     recipes: list[ShownRecipe]
+    training: str
+    """The command that trains the missing runs."""
 
 
 def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path], view: View = ALL) -> str:
@@ -68,8 +72,9 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path], view: 
 
 def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Section:
     content = content_of(comparison, view)
+    training = naming_papers(f"repro table {table_as_typed(comparison.table)} --run")
     if view.bare:
-        return Section(content, [], {}, [])
+        return Section(content, [], {}, [], training)
     shown = view.of_comparison(comparison)
     notes = [note for note in content.notes if note.heading != RECIPES]
     pictures = {
@@ -77,7 +82,7 @@ def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Sec
         "Curves": curve_pictures(shown, folders),
         "Gates": gate_pictures(shown, folders),
     }
-    return Section(content, notes, pictures, recipes_of(shown))
+    return Section(content, notes, pictures, recipes_of(shown), training)
 
 
 def _title(comparisons: Sequence[Comparison]) -> str:

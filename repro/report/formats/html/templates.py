@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from repro.encoding import visible
@@ -18,7 +17,7 @@ def templates() -> Environment:
     """Return the templates of this folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    found = Environment(
+    return Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
         finalize=_shown,
@@ -26,8 +25,6 @@ def templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["quoted"] = quote  # a name in a command
-    return found
 
 
 def _shown(value: object) -> object:
