@@ -399,6 +399,8 @@ def test_a_table_pipes_cleanly(capsys: pytest.CaptureFixture[str], tmp_path: Pat
 def test_check_fails_on_a_mismatch(capsys: pytest.CaptureFixture[str]) -> None:
     assert repro(capsys, "table", "imagenet", "--check")[0] == 1  # MobileNet-v2: 315M printed, 314M counted
     assert repro(capsys, "table", "imagenet", "--check", "--rows", "*ResNet-34*")[0] == 0
+    assert repro(capsys, "table", "imagenet", "--check", "--columns", "flops")[0] == 1
+    assert repro(capsys, "table", "imagenet", "--check", "--columns", "params")[0] == 0
 
 
 def test_without_a_terminal_there_is_no_colour(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -145,7 +145,7 @@ def table(
     trained = _train_and_measure(selections[0], options, folders, run=run, time=time)
     report = report_on(selections, results, summary=name is None, view=view, runs=runs or DEFAULT_RUNS)
     show(replace(report, checked=check), chosen, output)
-    if check and _report_mismatches(report.comparisons):
+    if check and _report_mismatches(map(view.of_comparison, report.comparisons)):
         raise typer.Exit(1)
     if chosen == ReportFormat.RICH or output:
         _suggest_next(report.comparisons[0], options, named=name is not None, trained=trained)
@@ -224,8 +224,8 @@ def _train_and_measure(selection: Selection, options: RowOptions, folders: Folde
     return trained
 
 
-def _report_mismatches(comparisons: Sequence[Comparison]) -> bool:
-    """List the cells that do not match on stderr; return whether there are any."""
+def _report_mismatches(comparisons: Iterable[Comparison]) -> bool:
+    """List the shown cells that do not match on stderr; return whether there are any."""
     lines = list(chain(*map(mismatch_lines, comparisons)))
     for line in lines:
         problem(f"mismatch: {line}")
