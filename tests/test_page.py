@@ -14,6 +14,7 @@ from zlib import crc32
 
 import pytest
 from reading import Page
+from records import record_of
 
 from repro.comparison import counts as counts_beside
 from repro.comparison.join import Comparison, compare
@@ -26,6 +27,7 @@ from repro.report.formats.html import html_page, stamp
 from repro.report.formats.html.pictures import curve_pictures, slim
 from repro.report.grid import Grid, Heading, Line, Shown, Tag
 from repro.report.summary import headline_of, short_name
+from repro.report.view import view_of
 from repro.store.curves import curve_path, write_curve
 from repro.store.gates import GateRow, gates_path, write_gates
 from repro.store.results import EpochRow, Record
@@ -234,6 +236,18 @@ def test_a_long_curve_says_where_all_its_epochs_are(records: Sequence[Record], t
     write_curve([_epoch(number, error) for number, error in enumerate(errors, 1)], curve_path(tmp_path, run.name))
     (picture,) = curve_pictures(compare(read_table("cifar100"), [run]), [tmp_path])
     assert picture.numbers.title.endswith("after every 2 epochs; all epochs are in curves/ of the results folder")
+
+
+def test_only_the_curves_of_the_chosen_columns_are_drawn(record: Callable[..., Record], tmp_path: Path) -> None:
+    table = read_table("densenet-imagenet")
+    experiment = table.errors()[0].experiment(seed=0)
+    run = record_of(record, experiment, epochs=2, error=25.0)
+    write_curve([_epoch(1, 60.0), _epoch(2, 25.0)], curve_path(tmp_path, run.name))
+    comparison = compare(table, [run])
+    for columns, shown in ((["top1"], ["top1"]), ([], ["top1", "top1-10"])):
+        (picture,) = curve_pictures(view_of(table, columns, bare=True).of_comparison(comparison), [tmp_path])
+        groups = [heading.group for heading in picture.numbers.headings[1:]]
+        assert groups == [f"{table.column[each].label}, imagenet" for each in shown]
 
 
 def test_long_paths_lose_digits_and_words_do_not() -> None:

@@ -130,7 +130,7 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
     output = _checked(output or Path(f"curves-{table.name}.png"), Curves.COLUMNS)
     folders = checked_folders(results=results, use=FolderUse.SHOW_RESULTS)
     sources, shown = result_folders(folders.results), f"repro table {table_as_typed(table)}"
-    found = curves_of(table, records_today(sources), sources, shown=selection.rows, with_train=train)
+    found = curves_of(table, records_today(sources), sources, errors=selection.errors, with_train=train)
     if found is None:
         if not any(each.recipe for each in selection.errors):
             raise UserError(f"no recipe is implemented for the rows of {table.name}, so there is nothing to draw")

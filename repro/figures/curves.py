@@ -14,7 +14,7 @@ from repro.data.inputs.protocol import ONE_CROP
 from repro.figures.panels import panel_title
 from repro.store.curves import curve_of
 from repro.store.results import EpochRow, Record
-from repro.tables import Column, ColumnKind, Metric, PrintedError, Row, Table
+from repro.tables import Column, ColumnKind, Metric, PrintedError, Table
 
 
 class Band(NamedTuple):
@@ -112,10 +112,10 @@ def curves_of(
     records: Sequence[Record],
     folders: Sequence[Path],
     *,
-    shown: Sequence[Row] | None = None,
+    errors: Sequence[PrintedError] | None = None,
     with_train: bool = False,
 ) -> Curves | None:
-    """Return the curves of a table's rows; None if none of their runs has one.
+    """Return the curves of a table's errors; None if none of their runs has one.
 
     Runs that deviate from their recipe are used only for rows without other runs; each set of deviations has a curve.
 
@@ -123,13 +123,14 @@ def curves_of(
         table: the printed table.
         records: the records of all experiments.
         folders: the results folders, which hold the curves.
-        shown: the rows that are drawn (default: all).
+        errors: the printed errors whose curves are drawn (default: all).
         with_train: whether the training error is drawn too.
 
     Raises:
         UserError: a curve does not belong to its record.
     """
-    panels = [_panel(table, column, shown, records, folders) for column in table.of_kind(ColumnKind.ERROR)]
+    drawn = table.errors() if errors is None else errors
+    panels = [_panel(table, column, drawn, records, folders) for column in table.of_kind(ColumnKind.ERROR)]
     found = tuple(panel for panel in panels if panel.curves)
     return Curves(table.name, f"{table.paper}, {table.title}", found, with_train) if found else None
 
@@ -177,10 +178,9 @@ def _curve_of_run(run: RunCurve) -> Curve:
 
 
 def _panel(
-    table: Table, column: Column, shown: Sequence[Row] | None, records: Sequence[Record], folders: Sequence[Path]
+    table: Table, column: Column, errors: Sequence[PrintedError], records: Sequence[Record], folders: Sequence[Path]
 ) -> Panel:
-    errors = [error for error in table.errors(shown) if error.column == column]
-    named = ((table.called(error.row), error) for error in errors)
+    named = ((table.called(error.row), error) for error in errors if error.column == column)
     curves = tuple(curve for name, error in named for curve in _curves_of(name, error, records, folders))
     title = panel_title(table, column, (curve.dataset for curve in curves))
     return Panel(column.key, column.label, column.metric, title, curves)

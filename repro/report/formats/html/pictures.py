@@ -39,7 +39,8 @@ def curve_pictures(comparison: Comparison, folders: Sequence[Path]) -> list[Pict
     """Return the curves of a table's runs, if there are any; runs that deviate are marked in the picture."""
     from repro.figures import curves_of
 
-    curves = curves_of(comparison.table, _runs(comparison), folders)
+    errors = [cell.printed for row in comparison.rows for cell in row.errors.values()]
+    curves = curves_of(comparison.table, _runs(comparison), folders, errors=errors)
     return [_curves_picture(curves)] if curves else []
 
 
