@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -29,7 +31,8 @@ def without_none(hint: Any) -> Any:
     return next(each for each in get_args(hint) if each is not NoneType) if NoneType in get_args(hint) else hint
 
 
-def types_of(kind: type) -> dict[str, Any]:
+@cache
+def types_of(kind: type) -> Mapping[str, Any]:
     """Return the types of a dataclass's fields, with the bounds of their values and without None."""
     return {name: without_none(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
 

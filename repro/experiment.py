@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from repro.data import DATASETS, DatasetKind, find_dataset, why_unknown
+from repro.data import DATASETS, DatasetKind, find_dataset
 from repro.data.suitable import check_images, trained_on, training_input
-from repro.errors import Mistake, UserError, refuse
+from repro.errors import UserError
 from repro.models import (
     MODELS,
     OptionValue,
@@ -40,7 +40,6 @@ from repro.recipes import (
     overridden,
     recipe,
 )
-from repro.recipes.alternatives import alternatives_of
 from repro.recipes.entries import check_values
 from repro.stored_experiment import StoredExperiment
 from repro.text import choose
@@ -251,28 +250,6 @@ def check_declaration(dataset: str, version: str | None) -> None:
     if spec.version != version:
         where = spec.declaration.file if spec.declaration else "its file"
         raise UserError(f"the declaration of its dataset {dataset} has changed since it was trained; restore {where}")
-
-
-def check_recipes(recipes: Iterable[Recipe]) -> None:
-    """Refuse recipes of an unknown dataset, and those that do not suit its images; WrongFiles with all of them."""
-    mistakes = list[Mistake]()
-    for each in recipes:
-        try:
-            if each.dataset not in DATASETS:
-                raise UserError(why_unknown(each.dataset))
-            check_images(each, each)
-            _check_alternatives(each)
-        except UserError as error:
-            mistakes.append(each.place.mistake(str(error)))
-    refuse(mistakes)
-
-
-def _check_alternatives(recipe: Recipe) -> None:
-    for each in alternatives_of(recipe):
-        try:
-            check_images(each.of(recipe), recipe)
-        except UserError as error:
-            raise UserError(f"{each.name}: the alternative {each.text} is invalid: {error}") from None
 
 
 def classifies(dataset: str) -> bool:

@@ -112,9 +112,14 @@ def signed(difference: float, decimals: int = 2) -> str:
     return f"{difference:+z.{decimals}f}".replace("-", "−")
 
 
+UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+"""Units of memory from the largest on, with their bytes."""
+
+
 def size(number: float) -> str:
-    """Return a number of bytes in MiB or GiB."""
-    return f"{number / 2**30:,.1f} GiB" if number >= 2**30 else f"{number / 2**20:.1f} MiB"
+    """Return a number of bytes, in KiB, MiB or GiB if it is one of them or more."""
+    unit, scale = next(((each, scale) for each, scale in UNITS if number >= scale), ("bytes", 1))
+    return f"{number / scale:,.1f} {unit}" if scale > 1 else f"{number:.0f} {unit}"
 
 
 def duration(seconds: float) -> str:

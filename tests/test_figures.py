@@ -394,7 +394,7 @@ def test_an_unknown_format_or_theme_is_refused(figures: tuple[Curves, Gates], fo
 
 def test_without_matplotlib_one_line_says_so(figures: tuple[Curves, Gates], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UserError, match="figures need matplotlib: pip install matplotlib"):
+    with pytest.raises(UserError, match="drawing figures needs the package matplotlib, which is not installed"):
         draw(figures[0])
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from repro.console import note
 from repro.data import check_datasets
+from repro.data.suitable import check_recipes
 from repro.errors import UnknownName, UserError, WrongFiles
-from repro.experiment import check_recipes
 from repro.papers import Paper, find_papers, paper_of
 from repro.paths import FolderUse, checked_folders
 from repro.recipes import Library, within

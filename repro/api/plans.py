@@ -19,7 +19,7 @@ from repro.errors import UserError
 from repro.paths import Folders, checked_folders
 from repro.planning.device import device_called
 from repro.planning.image_time import measurements_on
-from repro.planning.plan import Plan, needed_runs, planned, without_demand
+from repro.planning.plan import Plan, planned, rows_with_states, without_demand
 from repro.report.plan import PlanReport
 from repro.runtime import Runtime
 from repro.store.results import Record, result_folders
@@ -90,11 +90,11 @@ def plan_of(
     records, times = records_today(sources, folders.runs), read_times(sources)
     device = _device(runtime, device_name, records, times)
     spreads = spreads_of(selections, records, named=named)
-    found = needed_runs(selections, spreads, records, folders.runs, per_row)
-    subjects = without_demand(found)
+    rows = rows_with_states(selections, spreads, records, folders.runs, per_row)
+    subjects = without_demand(rows)
     for number in when_cached(demanded, subjects, "computing what training demands"):
         demanded(subjects[number])
-    return planned(found, measurements_on(device, runtime, records, times))
+    return planned(rows, measurements_on(device, runtime, records, times))
 
 
 def _checked(name: str, value: int | None, kind: Any) -> int | None:

@@ -100,7 +100,7 @@ def count(
     ]
     answer = reports[0] if len(reports) == 1 else CountReports(reports)
     if format == AnswerFormat.JSON:
-        print_json(answer.data())
+        print_json(answer.to_json())
         return
     if isinstance(answer, CountReport):
         print_line(answer.title, "bold")

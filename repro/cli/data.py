@@ -13,6 +13,7 @@ from repro.console import note, print_json, problem, stdout
 from repro.data import DATASETS, check_root, find_dataset
 from repro.data.sources import DOWNLOADED, DatasetStatus, State, examine, fetch
 from repro.paths import checked_folders
+from repro.text import size
 
 Names = Annotated[
     list[str] | None,
@@ -68,7 +69,6 @@ def _answer(found: DatasetStatus) -> dict[str, object]:
 
 def _show(found: Sequence[DatasetStatus]) -> None:
     """Show a grid with a line for each dataset."""
-    from rich.filesize import decimal
     from rich.markup import escape
 
     from repro.report.formats.fitted import Fitted, empty_grid
@@ -77,6 +77,6 @@ def _show(found: Sequence[DatasetStatus]) -> None:
     for heading in ("Dataset", "Folder", "State", "Size"):
         grid.add_column(heading, no_wrap=heading == "Dataset", justify="right" if heading == "Size" else "left")
     for each in found:
-        size = decimal(each.size) if each.size else "–"
-        grid.add_row(each.name, escape(str(each.folder or "–")), each.state.value, size)
+        shown = size(each.size) if each.size else "–"
+        grid.add_row(each.name, escape(str(each.folder or "–")), each.state.value, shown)
     stdout().print(Fitted(grid))

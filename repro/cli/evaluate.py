@@ -24,7 +24,7 @@ from repro.evaluation.protocols import RequestedProtocol
 from repro.models.registry import IMAGENET
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
-from repro.store.results import result_folders, tested, top5
+from repro.store.results import error5_text, error_text, result_folders
 from repro.store.run_folders import DESCRIPTION
 from repro.tables import shares_text
 from repro.text import number_of
@@ -215,15 +215,15 @@ def _run_line(found: Evaluation) -> str:
     experiment, metrics = found.experiment, found.metrics
     shown = f", {found.procedure}" if found.procedure else ""
     detection = "ap" in metrics.extra
-    measured = None if found.recorded is None else tested(found.recorded, detection)
+    measured = None if found.recorded is None else error_text(found.recorded, detection)
     recorded = f"; recorded during training: {measured}" if measured else ""
     if found.procedure and found.procedure.protocol != ONE_CROP and recorded:
         recorded += " with 1 crop"
     further = f"AP50 {metrics.extra['ap50']:.2f} %" if detection else shares_text(metrics.extra)
     extra = f", {further}" if further else ""
     return (
-        f"{experiment.name}: {tested(metrics.error, detection)}{top5(metrics.error5)}{extra}, on {metrics.images:,} "
-        f"images of {experiment.dataset}{shown}, {_trained(found)}{recorded}"
+        f"{experiment.name}: {error_text(metrics.error, detection)}{error5_text(metrics.error5)}{extra}, on "
+        f"{metrics.images:,} images of {experiment.dataset}{shown}, {_trained(found)}{recorded}"
     )
 
 
@@ -267,7 +267,7 @@ def _published_answer(found: PublishedEvaluation) -> dict[str, object]:
 def _published_line(found: PublishedEvaluation) -> str:
     weights, metrics = found.published, found.metrics
     return (
-        f"{found.model} with {weights.name}: test error {metrics.error:.3f} %{top5(metrics.error5, 3)}, "
+        f"{found.model} with {weights.name}: test error {metrics.error:.3f} %{error5_text(metrics.error5, 3)}, "
         f"on {metrics.images:,} images of {IMAGENET}, {found.procedure}; "
         f"torchvision reports {weights.error:.3f} % and {weights.error5:.3f} % with 1 crop"
     )

@@ -13,10 +13,10 @@ from repro.console import note, print_line, problem
 from repro.errors import RunFailed, UserError
 from repro.paths import DEFAULT_RESULTS, FolderUse, checked_folders
 from repro.runtime import Together
-from repro.store.keeping import Kept, delete, others_of, records_of
+from repro.store.keeping import FoundRecord, delete_others, others_of, records_of
 from repro.store.removal import Removal, removal_of, remove
 from repro.store.results import RUNS
-from repro.text import number_of
+from repro.text import number_of, size
 
 app = command_group("Delete runs, or keep one of several records of a run.")
 RunNames = Annotated[list[str], typer.Argument(metavar="RUN", help="Runs (name or ID, a prefix of either, or folder).")]
@@ -58,17 +58,17 @@ def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Resul
     others = others_of(found, record)
     if others and not yes:
         _confirm([_record_line(found.index(each) + 1, each) for each in others], number_of(len(others), "record"))
-    delete(others, found[record - 1])
+    delete_others(others, found[record - 1])
     note(f"kept record {record} of {run}, and deleted {number_of(len(others), 'other record')}")
     suggest(with_folders("repro table", folders, "results"))
 
 
-def _record_line(number: int, kept: Kept) -> str:
+def _record_line(number: int, found: FoundRecord) -> str:
     """Return a record as one line."""
-    record = kept.record
+    record = found.record
     trained = "stacked" if record.trained_by.together == Together.STACKED else "alone"
     parts = [record.shown, record.precision, trained, record.started, record.device, record.host]
-    parts.append(str(kept.folder / RUNS))
+    parts.append(str(found.folder / RUNS))
     return f"{number}: {', '.join(filter(None, parts))}{' (used)' if number == 1 else ''}"
 
 
@@ -89,12 +89,10 @@ def _confirm(lines: list[str], what: str) -> None:
 
 def _shown(removal: Removal) -> str:
     """Return a line with everything that the removal of a run deletes."""
-    from rich.filesize import decimal
-
     parts = []
     if removal.folder:
         target = f", a link to {removal.folder.resolve()}" if removal.folder.is_symlink() else ""
-        parts.append(f"{removal.folder}{target} ({decimal(removal.size)})")
+        parts.append(f"{removal.folder}{target} ({size(removal.size)})")
     if removal.records:
         parts.append(f"{number_of(len(removal.records), 'record')} in {removal.results / RUNS}")
     return f"{removal.name}: {', '.join([*parts, *map(str, removal.files)])}"

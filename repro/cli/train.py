@@ -33,7 +33,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment, check_network
 from repro.models.typed import typed_name
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
-from repro.store.results import RUNS, Record, ap_of, tested
+from repro.store.results import RUNS, Record, ap_of, error_text
 from repro.store.run_folders import of_other_lengths
 from repro.tables import shares_text
 from repro.text import number_of
@@ -104,7 +104,7 @@ def _note_other_lengths(experiments: Sequence[Experiment], runs: Path) -> None:
 def _summary(record: Record) -> str:
     """Return a record as one line."""
     deviation = f"; deviates from the recipe: {', '.join(record.deviations)}" if record.deviations else ""
-    measured = ", ".join(filter(None, (tested(record.error, record.ap is not None), shares_text(vars(record)))))
+    measured = ", ".join(filter(None, (error_text(record.error, record.ap is not None), shares_text(vars(record)))))
     return (
         f"{record.name}: {measured} after epoch "
         f"{record.reported_epoch or record.epochs} "

@@ -16,7 +16,7 @@ from repro.evaluation.protocols import RequestedProtocol
 from repro.models.typed import typed_name, typed_options
 from repro.paths import Folders
 from repro.runtime import Runtime
-from repro.store.results import top5
+from repro.store.results import error5_text
 from repro.store.run_folders import run_names
 from repro.store.weights_tests import WEIGHTS, append_weights_test, read_weights_tests
 from repro.store.writing import check_writable
@@ -123,7 +123,7 @@ def _lines(found: TestedWeights) -> Iterator[str]:
     network = f"{typed_name(found.model)} {typed_options(found.model, found.options)}".strip()
     procedure = f", {found.procedure}" if found.procedure else ""
     yield (
-        f"{network}, with {found.file}: test error {found.error:.2f} %{top5(found.error5)}, "
+        f"{network}, with {found.file}: test error {found.error:.2f} %{error5_text(found.error5)}, "
         f"on {found.images:,} images of {found.dataset}{procedure}"
     )
     for name, text in (

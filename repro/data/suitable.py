@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
-from repro.data import DATASETS, DatasetKind
-from repro.errors import UserError
+from repro.data import DATASETS, DatasetKind, why_unknown
+from repro.errors import Mistake, UserError, refuse
 from repro.models.options import Shape
 from repro.recipes import Recipe
+from repro.recipes.alternatives import alternatives_of
 
 
 def trained_on(recipe: Recipe) -> int:
@@ -19,6 +21,28 @@ def training_input(recipe: Recipe) -> Shape:
     """Return C, H, W of what a recipe shows a network in training."""
     input, side = DATASETS[recipe.dataset].input, recipe.train_side
     return (input[0], side, side) if side else input
+
+
+def check_recipes(recipes: Iterable[Recipe]) -> None:
+    """Refuse recipes of an unknown dataset, and those that do not suit its images; WrongFiles with all of them."""
+    mistakes = list[Mistake]()
+    for each in recipes:
+        try:
+            if each.dataset not in DATASETS:
+                raise UserError(why_unknown(each.dataset))
+            check_images(each, each)
+            _check_alternatives(each)
+        except UserError as error:
+            mistakes.append(each.place.mistake(str(error)))
+    refuse(mistakes)
+
+
+def _check_alternatives(recipe: Recipe) -> None:
+    for each in alternatives_of(recipe):
+        try:
+            check_images(each.of(recipe), recipe)
+        except UserError as error:
+            raise UserError(f"{each.name}: the alternative {each.text} is invalid: {error}") from None
 
 
 def check_images(recipe: Recipe, usual: Recipe) -> None:

@@ -130,7 +130,7 @@ def test(
 
 
 def check_shown_whole(requested: RequestedProtocol, dataset: str) -> None:
-    """Raise UserError if a protocol is requested images that are shown whole."""
+    """Raise UserError if a protocol is requested for images that are shown whole."""
     if requested != NO_REQUEST:
         raise UserError(f"--protocol is for image files; the images of {dataset} are shown whole")
 
@@ -197,15 +197,15 @@ def load_run(what: str, runs: Path) -> checkpoints.Checkpoint:
     Raises:
         UserError: there is no such run, or the checkpoint is broken.
     """
-    folder = place_of_checkpoint(what, runs)
-    if folder.is_file():
-        return checkpoints.load(folder)
-    check_papers(folder)
-    saved, warning = checkpoints.load_newest(folder)
+    place = place_of_checkpoint(what, runs)
+    if place.is_file():
+        return checkpoints.load(place)
+    check_papers(place)
+    saved, warning = checkpoints.load_newest(place)
     if warning:
         note(f"warning: {warning}")
     if saved is None:
-        raise UserError(f"{folder} has no checkpoint; repro train writes one")
+        raise UserError(f"{place} has no checkpoint; repro train writes one")
     return saved
 
 

@@ -11,7 +11,7 @@ from repro.errors import package_missing
 from repro.figures.curves import Curves
 from repro.figures.forest import Forest
 from repro.figures.gates import Gates
-from repro.figures.themes import THEMES, style
+from repro.figures.themes import THEMES, Theme, style
 from repro.text import choose
 
 Figure = Curves | Gates | Forest
@@ -37,7 +37,7 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
         UserError: an unknown format or theme.
         PackageMissing: matplotlib, or a package that it imports, is not installed.
     """
-    format, theme = choose("format", format, FORMATS), choose("theme", theme, THEMES)
+    format, colours = choose("format", format, FORMATS), THEMES[choose("theme", theme, THEMES)]
     try:
         import matplotlib.text
     except ModuleNotFoundError as error:
@@ -45,8 +45,8 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
     content = io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()  # ignores the user's own settings
-        matplotlib.rcParams.update(style(THEMES[theme]))
-        canvas = _canvas(figure, theme)
+        matplotlib.rcParams.update(style(colours))
+        canvas = _canvas(figure, colours)
         for text in canvas.findobj(matplotlib.text.Text):
             text.set_text(visible(text.get_text()))
         with warnings.catch_warnings():
@@ -55,12 +55,16 @@ def draw(figure: Figure, format: str = "svg", theme: str = "light") -> bytes:
     return content.getvalue()
 
 
-def _canvas(figure: Figure, theme: str) -> Any:
+def _canvas(figure: Figure, theme: Theme) -> Any:
     """Return matplotlib's figure."""
     from repro.figures.draw_curves import draw_curves
     from repro.figures.draw_forest import draw_forest
     from repro.figures.draw_gates import draw_gates
 
-    if isinstance(figure, Forest):
-        return draw_forest(figure, THEMES[theme])
-    return draw_curves(figure, THEMES[theme]) if isinstance(figure, Curves) else draw_gates(figure, THEMES[theme])
+    match figure:
+        case Forest():
+            return draw_forest(figure, theme)
+        case Curves():
+            return draw_curves(figure, theme)
+        case Gates():
+            return draw_gates(figure, theme)

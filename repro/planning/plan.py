@@ -128,7 +128,7 @@ class Plan:
         return Counter(each.status.state for each in self.runs)
 
 
-def needed_runs(
+def rows_with_states(
     selections: Sequence[Selection],
     spreads: Sequence[Spread],
     records: Sequence[Record],

@@ -80,7 +80,7 @@ class CountReport:
         """Multiply-adds of convolutions and linear layers."""
         return self.counts.flops[Convention.MACS]
 
-    def data(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the counts as plain data."""
         answer: dict[str, Any] = {key: getattr(self, key) for key in ("model", "options", "dataset")}
         answer["input"] = shape_text(self.input)
@@ -163,9 +163,9 @@ class CountReports:
 
     reports: Sequence[CountReport]
 
-    def data(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the counts as plain data."""
-        return {"counts": [each.data() for each in self.reports]}
+        return {"counts": [each.to_json() for each in self.reports]}
 
     @property
     def notes(self) -> list[Note]:

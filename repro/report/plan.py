@@ -77,9 +77,9 @@ class PlanReport:
             return terminal.plain(self.rich())
         if chosen == ReportFormat.CSV:
             return csv_text([_row_data(row) for row in self.plan.rows], [*COLUMNS])
-        with within(self.library):
+        with within(self.library):  # the IDs of runs depend on the library's datasets
+            rows = [{**_row_data(row), "runs": list(map(_run_data, row.runs))} for row in self.plan.rows]
             totals = _totals(self.plan)
-        rows = [line.data for line in self.grid.lines]
         return json_text({"device": self.plan.device, "rows": rows, "totals": totals})
 
     def to_frame(self) -> DataFrame:
@@ -149,7 +149,7 @@ def _line(row: PlannedRow, several: bool) -> Line:
         data["basis"] or DASH,
         _seeds(row),
     )
-    return Line(tuple(map(Shown, cells)), data={**data, "runs": [_run_data(each) for each in row.runs]})
+    return Line(tuple(map(Shown, cells)))
 
 
 def _state(row: PlannedRow, state: RunState) -> str:

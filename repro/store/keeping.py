@@ -17,7 +17,7 @@ from repro.text import number_of
 
 
 @dataclass(frozen=True)
-class Kept:
+class FoundRecord:
     """A record and the folder of results that it is in."""
 
     record: Record
@@ -29,7 +29,7 @@ class Kept:
         return is_shipped(self.folder)
 
 
-def records_of(run: str, results: Path) -> list[Kept]:
+def records_of(run: str, results: Path) -> list[FoundRecord]:
     """Return the different records of a run; the first one is used.
 
     Args:
@@ -40,16 +40,16 @@ def records_of(run: str, results: Path) -> list[Kept]:
         UserError: no run or several runs match, or a line is not a record.
     """
     folders = result_folders(results)
-    found = [Kept(record, folder) for folder in folders for record in every_record(folder)]
+    found = [FoundRecord(record, folder) for folder in folders for record in every_record(folder)]
     name = run_named(run, dict.fromkeys(each.record.name for each in found), folders)
-    once: list[Kept] = []
+    once: list[FoundRecord] = []
     for each in found:
         if each.record.name == name and all(each.record != other.record for other in once):
             once.append(each)
     return once
 
 
-def others_of(records: Sequence[Kept], number: int) -> list[Kept]:
+def others_of(records: Sequence[FoundRecord], number: int) -> list[FoundRecord]:
     """Return the records that are deleted if one is kept.
 
     Args:
@@ -72,7 +72,7 @@ def others_of(records: Sequence[Kept], number: int) -> list[Kept]:
     return others
 
 
-def delete(others: Sequence[Kept], kept: Kept) -> None:
+def delete_others(others: Sequence[FoundRecord], kept: FoundRecord) -> None:
     """Delete records, their curves and their gate weights; the kept record's curve gets the name of the run."""
     name, unwanted = kept.record.name, [each.record for each in others]
     for folder in dict.fromkeys(each.folder for each in others):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
@@ -61,10 +61,10 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
     with ExitStack() as locks:
         for name in (RUNS, TIMES, WEIGHTS):
             locks.enter_context(locked_results(results / name))
-        run = attrgetter("name")
-        runs = _Lines(results / RUNS, Record, RECORD, run, run, without_tests, _with_tests_of, UNMEASURED)
-        times = _Lines(results / TIMES, StepTime, MEASURED_TIME, _time, _time)
-        weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, _weights, attrgetter("key"), _with_errors)
+        runs = _run_lines(results)
+        times = _Lines(results / TIMES, StepTime, MEASURED_TIME, name=_time, key=_time)
+        key = attrgetter("key")
+        weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, name=_weights, key=key, content=_with_errors)
         files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}
         for source in with_bar(sources, "reading results"):
             runs.add(source / RUNS)
@@ -88,6 +88,20 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         weights=len(weights.new),
         tested=len({each.name for each in runs.joined} & {each.name for each in runs.present}),
         present=len(runs.present),
+    )
+
+
+def _run_lines(results: Path) -> _Lines[Record]:
+    run = attrgetter("name")
+    return _Lines(
+        results / RUNS,
+        Record,
+        RECORD,
+        name=run,
+        key=run,
+        content=without_tests,
+        join=_with_tests_of,
+        unmeasured=UNMEASURED,
     )
 
 
@@ -144,6 +158,7 @@ class _Lines(Generic[Row]):
     kind: type[Row]
     what: str
     """A line's name in error messages."""
+    _: KW_ONLY
     name: Callable[[Row], str]
     """What a row is of, in error messages."""
     key: Callable[[Row], Hashable]
@@ -154,14 +169,14 @@ class _Lines(Generic[Row]):
     """Returns a row with what another one that is the same adds to it; None if the two contradict each other."""
     unmeasured: Collection[str] = ()
     """The columns that no measured value is in."""
-    known: dict[Hashable, list[tuple[Row, Path]]] = field(default_factory=dict)
+    known: dict[Hashable, list[tuple[Row, Path]]] = field(init=False, default_factory=dict)
     """The rows of each key, and the files that they are in."""
-    new: list[Mapping[str, Any]] = field(default_factory=list)
-    joined: list[Row] = field(default_factory=list)
+    new: list[Mapping[str, Any]] = field(init=False, default_factory=list)
+    joined: list[Row] = field(init=False, default_factory=list)
     """The rows to which others added something; a later one of a run has all that an earlier one has."""
-    present: list[Row] = field(default_factory=list)
+    present: list[Row] = field(init=False, default_factory=list)
     """The rows of the other files that were in this one."""
-    conflicts: list[Conflict] = field(default_factory=list)
+    conflicts: list[Conflict] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         for row in read(self.path, self.kind, self.what):
@@ -218,11 +233,11 @@ class _Files:
 
     folder: Path
     reader: Callable[[Path], Sequence[Any]]
-    new: dict[str, Path] = field(default_factory=dict)
+    new: dict[str, Path] = field(init=False, default_factory=dict)
     """Paths of the files to copy, by their names in this folder."""
     known: dict[str, list[Path]] = field(init=False)
     """The files of each run: those of this folder, and those to copy."""
-    conflicts: dict[str, Conflict] = field(default_factory=dict)
+    conflicts: dict[str, Conflict] = field(init=False, default_factory=dict)
     """By the name of the run."""
 
     def __post_init__(self) -> None:

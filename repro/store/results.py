@@ -194,12 +194,12 @@ def ap_of(error: float) -> float:
     return 100 - error
 
 
-def tested(error: float, detection: bool) -> str:
+def error_text(error: float, detection: bool) -> str:
     """Return a test error in %, as people read it; for a detection AP."""
     return f"test AP {ap_of(error):.2f} %" if detection else f"test error {error:.2f} %"
 
 
-def top5(error5: float | None, digits: int = 2) -> str:
+def error5_text(error5: float | None, digits: int = 2) -> str:
     """Return a top-5 error in % as it follows a test error; empty if there is none."""
     return "" if error5 is None else f", top-5 {error5:.{digits}f} %"
 

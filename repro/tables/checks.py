@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from repro.bounds import types_of
+from repro.counting.conventions import Convention
+from repro.data.inputs.protocol import Protocol
 from repro.errors import Place
+from repro.models import OptionValue
+from repro.tables.cell import Cell
+from repro.tables.column import ColumnKind, Statistic
+from repro.tables.metric import Metric
 from repro.text import unknown
 
 E = TypeVar("E", bound=StrEnum)
@@ -33,11 +40,11 @@ def expect_keys(
         besides: fields that are no keys.
         taken: keys that `tables_of` has removed, so that a misspelt one is answered with them.
     """
-    allowed = {each.name: each for each in fields(kind) if each.name not in besides}
+    allowed, types = {each.name: each for each in fields(kind) if each.name not in besides}, types_of(kind)
     for key, value in content.items():
         if key not in allowed:
             raise place.refused(unknown("key", key, [*allowed, *taken]))
-        fits, wanted = _TYPES[str(allowed[key].type).removesuffix(" | None")]
+        fits, wanted = _TYPES[types[key]]
         if not fits(value):
             raise place.refused(f"{key} is {value!r}, {wanted}")
         if isinstance(value, str) and not value.strip():
@@ -71,16 +78,16 @@ def _is_table(value: object) -> bool:
     return isinstance(value, dict)
 
 
-_TYPES: dict[str, tuple[Callable[[object], bool], str]] = {
-    **dict.fromkeys(("str", "ColumnKind", "Convention", "Metric", "Statistic"), (_is_text, "not a string in quotes")),
-    "int": (_is_positive, "not a whole number of 1 or more"),
-    "bool": (lambda value: isinstance(value, bool), "neither true nor false"),
-    "tuple[str, ...]": (
+_TYPES: dict[Any, tuple[Callable[[object], bool], str]] = {
+    **dict.fromkeys((str, ColumnKind, Convention, Metric, Statistic), (_is_text, "not a string in quotes")),
+    int: (_is_positive, "not a whole number of 1 or more"),
+    bool: (lambda value: isinstance(value, bool), "neither true nor false"),
+    tuple[str, ...]: (
         lambda value: isinstance(value, list) and all(map(_is_text, value)),
         "not a list of strings in quotes",
     ),
-    "Protocol": (_is_table, 'not a table such as { views = "ten-crop", averaged = "probabilities" }'),
-    "Mapping[str, Cell]": (_is_table, 'not a table such as { error = "22.62" }'),
-    "Mapping[str, OptionValue]": (_is_table, "not a table such as { N = 4 }"),
+    Protocol: (_is_table, 'not a table such as { views = "ten-crop", averaged = "probabilities" }'),
+    Mapping[str, Cell]: (_is_table, 'not a table such as { error = "22.62" }'),
+    Mapping[str, OptionValue]: (_is_table, "not a table such as { N = 4 }"),
 }
-"""Whether a value has the type of a field, and what is wrong if it has not, by the annotation of the field."""
+"""Whether a value has the type of a field, and what is wrong if it has not, by this type."""

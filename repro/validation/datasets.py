@@ -10,18 +10,18 @@ from repro.paths import data_folder
 from repro.validation.findings import Finding, Level, warning
 
 
-def dataset_findings(declared: Iterable[Declaration], used: Collection[str]) -> Iterator[Finding]:
+def dataset_findings(declared: Iterable[Declaration], used: Collection[str] | None) -> Iterator[Finding]:
     """Yield the findings in datasets; images are read only if they are there.
 
     Args:
         declared: those that are checked; their declarations can be read.
-        used: the names of the datasets that a recipe or a table uses.
+        used: the names of the datasets that a recipe or a table uses; None if not all tables could be read.
     """
     from repro.data.sources import State, examine
 
     for each in declared:
         place = each.refused("").mistakes[0]
-        if each.name not in used:
+        if used is not None and each.name not in used:
             reason = "no recipe and no table uses it; name it in one, or remove it"
             yield warning(place.file, place.where, reason)
         found = examine(each.name, data_folder())

@@ -9,21 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from repro.data import DATASETS
-from repro.data.suitable import trained_on
+from repro.data.suitable import check_recipes, trained_on
 from repro.errors import Mistake, UserError, collecting
-from repro.experiment import check_recipes
 from repro.recipes import Recipe, SourceKind
 from repro.recipes.effects import without_effect
 from repro.recipes.library import network_folders
 from repro.validation.findings import Finding, errors, warning
 
 
-def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterator[Finding]:
+def recipe_findings(recipes: Iterable[Recipe], used: Collection[str] | None) -> Iterator[Finding]:
     """Yield the findings in recipes.
 
     Args:
         recipes: those that are checked; they can be read.
-        used: the names of the recipes that a table uses or that others extend.
+        used: the names of the recipes that a table uses or that others extend; None if not all tables could be read.
     """
     for each in recipes:
         mistakes = list[Mistake]()
@@ -35,7 +34,7 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str]) -> Iterato
             yield warning(*each.place, f"{name} has no effect without {need.text}; remove {name}, or add what it needs")
         reasons = (*_too_large(each), *_unsaid(each), *_no_defaults(each))
         yield from (warning(*each.place, reason) for reason in reasons)
-        if each.name not in used and not each.default_for:
+        if used is not None and each.name not in used and not each.default_for:
             reason = "no table uses it, no recipe extends it, and it is not a default; name it in a table, or remove it"
             yield warning(*each.place, reason)
 

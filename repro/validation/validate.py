@@ -57,7 +57,7 @@ def validate(papers: Sequence[Paper], *, whole: bool = True) -> Validated:
     complete = whole and len(tables) == len(named)
     datasets = [each for each in declared.datasets.values() if each.file in files]
     using = [*tables, *_read(_other_tables(files), [])] if complete else None
-    used = {each.name for each in datasets} if using is None else _used_datasets(using)
+    used = None if using is None else _used_datasets(using)
     found = [
         *errors(mistakes),
         *dataset_findings(datasets, used),
@@ -78,6 +78,10 @@ def _used_datasets(tables: Sequence[Table]) -> set[str]:
     of_tables = {table.dataset for table in tables} | {row.dataset for table in tables for row in table.rows}
     of_errors = {each.dataset for table in tables for each in table.errors()}
     return {each.dataset for each in RECIPES.values()} | {each for each in of_tables if each} | of_errors
+
+
+def _used_recipes(tables: Sequence[Table]) -> set[str]:
+    return {each.recipe for table in tables for each in table.errors() if each.recipe}
 
 
 def _read(files: Sequence[Path], mistakes: list[Mistake]) -> list[Table]:
@@ -106,10 +110,8 @@ def _found(
         whole: as for `validate`.
         using: the tables that may use their recipes and networks; None if not all tables of the papers could be read.
     """
-    used = {each.recipe for table in using or () for each in table.errors() if each.recipe}
-    unknown = {each.name for each in recipes} if using is None else set()
     reading = current_library().reading
-    yield from recipe_findings(recipes, used | unknown | {*reading.extends.values()})
+    yield from recipe_findings(recipes, None if using is None else {*_used_recipes(using), *reading.extends.values()})
     files = {file for paper in papers for file in paper.recipes}
     yield from (Finding(Level.WARNING, each) for each in reading.borrowings if each.file in files)
     for table in tables:
