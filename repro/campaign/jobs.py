@@ -65,14 +65,14 @@ def jobs_for(selection: Selection, per_row: RunsPerRow, runtime: Runtime, folder
         UserError: a network cannot be trained, or not in this way.
     """
     runtime = replace(runtime, processes=use.processes)
-    one_process.check_switches(runtime)
     found = _states(selection, per_row, folders)
     left_out = {what: sum(each.state in states for each in found) for what, states in NOT_SUBMITTED.items()}
     runs = [each.experiment for each in found if each.state.to_train]
-    for each in one_of_each(runs).values():  # a mistake is reported before the jobs are submitted
-        one_process.check_kind(DATASETS[each.dataset].kind, runtime)
-        check_network(each)
-    tasks, runtime = _tasks(runs, runtime, use) if runs else ([], runtime)
+    tasks = list[list[Experiment]]()
+    if runs:
+        device = _device(runtime, use.where)
+        _check(runs, runtime, device)
+        tasks, runtime = _tasks(runs, runtime, use, device)
     return Jobs(selection.table.name, runs, tasks, left_out, runtime, use)
 
 
@@ -85,18 +85,44 @@ def _states(selection: Selection, per_row: RunsPerRow, folders: Folders) -> list
     return [quick_status_of(each, (), folders.runs, jobs) for each in experiments]
 
 
-def _tasks(runs: Sequence[Experiment], runtime: Runtime, use: Resources) -> tuple[list[list[Experiment]], Runtime]:
+def _device(runtime: Runtime, where: Where) -> str:
+    """Return the name of the jobs' device; UserError if this machine, on which they run, does not have it."""
+    if where is Where.SLURM:
+        return "cpu" if runtime.device == "cpu" else "cuda"
+    with loading():
+        from repro.training.machine.device import chosen_device
+
+    return chosen_device(runtime)
+
+
+def _check(runs: Sequence[Experiment], runtime: Runtime, device: str) -> None:
+    """Raise UserError for runs that the jobs could not train, so that no job is submitted."""
+    with loading():
+        import torch
+
+        from repro.training.machine.device import check_switches
+        from repro.training.progress.tensorboard import check_log
+        from repro.training.runs.train import check_networks, networks_for
+
+    check_switches(runtime, torch.device(device))
+    check_log(runtime.log)
+    for each in one_of_each(runs).values():
+        one_process.check_kind(DATASETS[each.dataset].kind, runtime)
+        check_network(each)
+    check_networks(runs, networks_for(runs, runtime), runtime, torch.device(device))
+
+
+def _tasks(
+    runs: Sequence[Experiment], runtime: Runtime, use: Resources, device: str
+) -> tuple[list[list[Experiment]], Runtime]:
     """Return the experiments of each job, and how the jobs train.
 
     Jobs of Slurm have one row each, or one of its seeds. On this machine `parallel` jobs share all runs, and the cores:
     each begins with another row and takes what no other job trains.
     """
+    rows = split(runs, replace(runtime, device=device))
     if use.where is Where.SLURM:
-        return split(runs, runtime), runtime
-    with loading():
-        from repro.training.machine.device import chosen_device
-
-    rows = split(runs, replace(runtime, device=chosen_device(runtime)))
+        return rows, runtime
     jobs = min(use.parallel, len(rows))
     turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
     threads = runtime.threads or max(1, cores() // (jobs * use.processes))

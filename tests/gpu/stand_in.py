@@ -148,7 +148,7 @@ def stand_in(kind: type[Graph] = Graph) -> Iterator[list[Graph]]:
             current_stream=lambda: CURRENT[-1],
             stream=_on,
         ),
-        mock.patch.object(devices, "_check_switches", _graph_is_possible(devices._check_switches)),
+        mock.patch.object(devices, "check_switches", _graph_is_possible(devices.check_switches)),
     ):
         yield graphs
 

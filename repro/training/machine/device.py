@@ -48,7 +48,7 @@ def prepare(runtime: Runtime) -> torch.device:
 def checked_device(runtime: Runtime) -> torch.device:
     """Return the device without setting anything; UserError as in `prepare`."""
     device = torch.device(chosen_device(runtime))
-    _check_switches(runtime, device)
+    check_switches(runtime, device)
     return device
 
 
@@ -74,12 +74,12 @@ def chosen_device(runtime: Runtime) -> str:
     return name
 
 
-def _check_switches(runtime: Runtime, device: torch.device) -> None:
+def check_switches(runtime: Runtime, device: torch.device) -> None:
     """Raise UserError for switches that the device does not support or that exclude each other."""
+    one_process.check_switches(runtime)
     for name, asked in (("--graph", runtime.graph), ("--together branches", runtime.together == Together.BRANCHES)):
         if asked and device.type == "cpu":
             raise UserError(f"{name} needs a GPU (CUDA graphs), and this run uses the CPU")
-    one_process.check_switches(runtime)
     if runtime.save_memory and runtime.compile:
         raise UserError("--save-memory and --compile cannot be combined; leave out one of them")
     if runtime.precision == Precision.TF32 and device.type == "cpu":

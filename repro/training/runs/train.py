@@ -113,7 +113,7 @@ def train_unheld(
     """
     check_log(runtime.log)
     every_record(folders.results)  # a file that cannot be extended is reported before the training
-    networks = _networks(experiments, runtime)  # an invalid one is refused before anything is read or written
+    networks = networks_for(experiments, runtime)  # an invalid one is refused before anything is read or written
     protocols = {key: final_protocols(each) for key, each in one_of_each(experiments).items()}
     outcome = Outcome(_finished(experiments, runtime, folders, watcher, protocols))
     if missing := [each for each in experiments if each.id not in outcome.records]:
@@ -128,7 +128,7 @@ def train_unheld(
     return outcome
 
 
-def _networks(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, nn.Module]:
+def networks_for(experiments: Sequence[Experiment], runtime: Runtime) -> dict[str, nn.Module]:
     """Return the networks of experiments on the meta device, by `shared_id`; UserError for an invalid one."""
     return {
         key: network_without_memory(each, memory_saved=bool(runtime.save_memory)).to("meta")
@@ -145,7 +145,7 @@ def _grouped(
         UserError: the switches or the memory of the device exclude a network.
     """
     device, watcher = session.device, session.watcher
-    _check_networks(experiments, networks, session.runtime, device)
+    check_networks(experiments, networks, session.runtime, device)
     runtime = with_memory_choice(experiments, session.runtime, device, watcher)
     runtime = replace(runtime, together=chosen_sharing(experiments, networks, runtime, device, watcher))
     groups = groups_of(experiments, runtime, device)
@@ -156,7 +156,7 @@ def _grouped(
     return groups, replace(session, runtime=runtime.stacked(largest) if largest > 1 else runtime)
 
 
-def _check_networks(
+def check_networks(
     experiments: Sequence[Experiment], networks: Mapping[str, nn.Module], runtime: Runtime, device: torch.device
 ) -> None:
     """Raise UserError for networks that the runtime excludes."""
