@@ -15,7 +15,7 @@ from PIL import Image
 
 from repro.benchmark import bench as measured
 from repro.benchmark import random_images, roofline
-from repro.benchmark.baseline import Decoded, baseline
+from repro.benchmark.baseline import Decoded, baseline, folder_batches
 from repro.benchmark.bench import ROUNDS, Speed, _measure, bench, data_of, images_in_recipe
 from repro.benchmark.random_images import FILES, LISTED, random_data
 from repro.benchmark.roofline import matmul_rate
@@ -25,6 +25,7 @@ from repro.counting.count import Subject, count
 from repro.counting.demand import work_of
 from repro.data import SHIPPED
 from repro.data.inputs.augment import normaliser
+from repro.data.readers.folder import list_files
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
@@ -213,6 +214,17 @@ def test_enlarged_photographs_replace_imagenet(
     assert "measuring with photographs of tiny-imagenet-10, enlarged" in capsys.readouterr().err
     with data_of(STREAMED, tmp_path) as data:
         assert len(data.train) == 2  # its own files, which are there
+
+
+def test_the_baseline_opens_the_same_files_as_our_training(tmp_path: Path, write_images: Callable[..., None]) -> None:
+    write_images(tmp_path, classes=2, images=3, size=(20, 20))
+    first = min(each for each in tmp_path.iterdir() if each.is_dir())
+    (first / "._1.JPEG").write_bytes(b"of macOS")
+    (first / "1.ppm").write_bytes(b"P6 1 1 255 ...")
+    (tmp_path / ".empty").mkdir()
+    batches = folder_batches(STREAMED.recipe, list_files(tmp_path, "listing"), 0, torch.device("cpu"))
+    labels = torch.cat([labels for _, labels in islice(batches, 2)])
+    assert sorted(labels.tolist()) == [0, 0, 0, 1, 1, 1]
 
 
 def test_what_limits_training_on_image_files_is_reported() -> None:

@@ -52,6 +52,21 @@ class Decoded(TorchDataset[tuple[Tensor, int]]):
         return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
 
 
+class Opened(TorchDataset[tuple[Tensor, int]]):
+    """Image files, each one opened and transformed by torchvision."""
+
+    def __init__(self, files: Files, recipe: Recipe) -> None:
+        self.files, self.transform = files, _folder_transform(recipe)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        from torchvision.datasets.folder import default_loader
+
+        return self.transform(default_loader(str(self.files.path(index)))), int(self.files.labels[index])
+
+
 def baseline(experiment: Experiment, images: Images, device: torch.device) -> Iterator[int]:
     """Train on images in memory forever, yielding the number of images of each step."""
     recipe = experiment.recipe
@@ -78,13 +93,9 @@ def shown_on(batches: Iterable[list[Tensor]], device: torch.device) -> Iterator[
 
 def folder_batches(recipe: Recipe, files: Files, workers: int, device: torch.device) -> Iterator[list[Tensor]]:
     """Yield normalised batches of image files forever."""
-    from torchvision.datasets import ImageFolder
-
-    folder = ImageFolder(files.folder, _folder_transform(recipe))
-    folder.samples *= len(files) // len(folder.samples)
     pinned = device.type == "cuda"
     loader = DataLoader(
-        folder,
+        Opened(files, recipe),
         recipe.batch,
         shuffle=True,
         num_workers=workers,
