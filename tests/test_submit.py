@@ -199,10 +199,15 @@ def test_jobs_of_slurm_whose_ids_cannot_be_written_are_cancelled(
     assert not (paper / "runs").exists()
 
 
-def test_a_folder_whose_name_would_be_replaced_is_refused(paper: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    status, _, err = repro(capsys, *ON_LOCAL, "--runs", "50%j")
-    assert (status, f"--runs {paper / '50%j'} contains %, which Slurm replaces" in err) == (2, True)
-    assert not (paper / "50%j").exists()
+@pytest.mark.parametrize(
+    ("runs", "why"), [("50%j", "%, which Slurm replaces in the"), ("at-9:30", ":, which separates the folders of")]
+)
+def test_a_folder_whose_name_would_not_reach_the_jobs_is_refused(
+    paper: Path, capsys: pytest.CaptureFixture[str], runs: str, why: str
+) -> None:
+    status, _, err = repro(capsys, *ON_LOCAL, "--runs", runs)
+    assert (status, f"--runs {paper / runs} contains {why}" in err) == (2, True)
+    assert not (paper / runs).exists()
 
 
 def test_a_refusal_that_ends_with_advice_is_told_by_the_line_before_it(
@@ -455,6 +460,18 @@ def test_runs_that_several_jobs_of_this_machine_share_name_all_of_them(tmp_path:
         assert [line.where for line in run_lines(tmp_path)] == [f"jobs {', '.join(ids)} on {socket.gethostname()}"] * 2
         for each in jobs:
             each.communicate(b"\n")
+
+
+def test_jobs_of_this_machine_are_found_however_the_folder_of_the_runs_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "submissions" / "one"
+    folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    waiting = [sys.executable, "-c", "input()", tmp_path / "link" / ".." / "runs" / "submissions" / "one" / "jobs"]
+    with subprocess.Popen(waiting, stdin=subprocess.PIPE) as job:
+        replace(submission(folder, Where.LOCAL, [str(job.pid), "1"]), host=socket.gethostname()).write()
+        for runs in (tmp_path / "runs", tmp_path / "link", tmp_path / "runs" / ".." / "link"):
+            wait_for("the process", lambda runs=runs: live_jobs(runs).keys() == {"first", "second"})
+        job.communicate(b"\n")
 
 
 def test_slurm_is_not_asked_if_all_submitted_runs_are_recorded_or_diverged(

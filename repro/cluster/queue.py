@@ -113,10 +113,11 @@ def _of_this_machine(submission: Submission) -> Iterator[tuple[str, str]]:
     """Yield the jobs of a submission whose processes run on this machine, and its name."""
     if submission.host != socket.gethostname():
         return
+    place = os.path.realpath(os.fsencode(submission.folder / JOBS))
     for job in submission.jobs:
         try:
             command = Path(f"/proc/{job}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if str(submission.folder / JOBS).encode() in command:
+        if place in map(os.path.realpath, command):  # the job may name the folder by way of links and of ..
             yield job, submission.host

@@ -49,6 +49,11 @@ CANCEL_SECONDS = 10.0
 """Longest wait until stopped jobs of this machine have ended."""
 PROGRAM = "program"
 """The copied program in the folder of a submission."""
+NOT_IN_PATHS = {
+    "%": "Slurm replaces in the paths of logs",  # by a job's ID in place of %j and the like, as does submitit
+    os.pathsep: "separates the folders of PYTHONPATH",
+}
+"""What the folder of jobs cannot have in its path, and what the sign does there."""
 SET_HERE = {
     "time": "use --hours",
     "array": "use --parallel",
@@ -77,7 +82,7 @@ def submit(
     Raises:
         PackageMissing: submitit is not installed.
         UserError: there is no Slurm here, it refuses the jobs, this machine has too few GPUs, a dataset that its jobs
-            need is missing, or the logs cannot lie in the folder of the runs.
+            need is missing, or the jobs cannot lie in the folder of the runs.
         RunFailed: the disk is full, or a dataset cannot be downloaded.
     """
     check_available(resources)
@@ -86,8 +91,9 @@ def submit(
         for dataset in {each.dataset: None for task in tasks for each in task}:
             _ = load(dataset, folders.data).fingerprint  # computed from all images, which the jobs need
     place = folders.runs.absolute()
-    if "%" in str(place):  # submitit and Slurm put a job's ID in place of %j and the like
-        raise UserError(f"--runs {place} contains %, which Slurm replaces in the paths of logs; choose another folder")
+    for sign, what in NOT_IN_PATHS.items():
+        if sign in str(place):
+            raise UserError(f"--runs {place} contains {sign}, which {what}; choose another folder")
     now = datetime.now(UTC)
     folder = place / SUBMISSIONS / f"{now:%Y%m%d-%H%M%S}-{socket.gethostname()}-{os.getpid()}"
     folder.mkdir(parents=True)
