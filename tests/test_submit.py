@@ -119,6 +119,8 @@ def program(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch)
         ),
         ("--run --on slurm --hours 1 --slurm gres=gpu:a100:4", "--slurm asks for 4 GPUs, but a job uses 1"),
         ("--run --on slurm --hours 1 --slurm gpus=2 --gpus 4", "--slurm asks for 2 GPUs, but a job uses 4"),
+        ("--run --on slurm --hours 1 --partition a --slurm partition=b", "--partition and --slurm partition exclude"),
+        ("--run --on slurm --hours 1 --slurm mem=1G --slurm mem=2G", "--slurm gives mem the values 1G and 2G; leave"),
         ("--run --on local --device cuda:1", "--device cuda:1 cannot be used with --on"),
         ("--run --on local --dry-run --device-name H100", "--device-name and --on exclude each other"),
         ("--run --gpus 4", "--gpus requires --on slurm or --on local"),

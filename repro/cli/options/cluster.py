@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from repro.cli.options.shared import Command, in_panel, with_options
@@ -93,12 +93,23 @@ def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources:
         hours=cluster.get("hours"),
         gpus=0 if runtime.device == "cpu" else cluster.get("gpus", 1),
         partition=cluster.get("partition"),
-        options=dict(map(_name_and_value, cluster.get("slurm", ()))),
+        options=_slurm_options(cluster.get("slurm", ())),
     )
+    if use.partition and "partition" in use.options:
+        raise UserError("--partition and --slurm partition exclude each other; leave out one of them")
     if use.gpus and (requested := use.requested_gpus) not in (None, use.gpus):
         asked = number_of(requested, "GPU")
         raise UserError(f"--slurm asks for {asked}, but a job uses {use.gpus}; set --gpus to the same number")
     return use
+
+
+def _slurm_options(given: Sequence[str]) -> dict[str, str]:
+    """Return the options of sbatch by their names; UserError for one that is invalid, or has two values."""
+    options = dict[str, str]()
+    for name, value in map(_name_and_value, given):
+        if options.setdefault(name, value) != value:
+            raise UserError(f"--slurm gives {name} the values {options[name]} and {value}; leave out one of them")
+    return options
 
 
 def _name_and_value(option: str) -> tuple[str, str]:
