@@ -370,9 +370,10 @@ def test_jobs_of_slurm_are_matched_with_their_runs(tmp_path: Path, monkeypatch: 
     folder = tmp_path / "submissions" / "one"
     folder.mkdir(parents=True)
     submission(folder).write()
+    users = sorted((4321, os.getuid()))  # the second one submitted the jobs
     monkeypatch.setattr("os.getuid", lambda: 4321)  # in a container, a user may have only a number
     answer = "Welcome to the cluster\\n7_0|node3\\n7_1|\\n9|node1\\n"
-    program(tmp_path, "squeue", f"case $* in *--user=4321*) printf '{answer}';; esac", monkeypatch)
+    program(tmp_path, "squeue", f"case $* in *--user={users[0]},{users[1]}\\ *) printf '{answer}';; esac", monkeypatch)
     jobs = live_jobs(tmp_path)
     assert {name: (job.ids, job.host) for name, job in jobs.items()} == {
         "first": (["7_0"], "node3"),

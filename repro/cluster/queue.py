@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from repro.cluster.tasks import JOBS, Submission, Where, submissions_in
+from repro.cluster.tasks import FILE, JOBS, Submission, Where, submissions_in
 from repro.errors import UserError
 
 SECONDS = 30
@@ -73,7 +73,8 @@ def live_jobs(runs: Path, ended: Iterable[str] = (), where: Collection[Where] = 
     """
     over = {*ended}
     submissions = [each for each in submissions_in(runs) if each.where in where and each.experiments.keys() - over]
-    slurm = _of_slurm() if any(each.where is Where.SLURM for each in submissions) else {}
+    in_slurm = [each for each in submissions if each.where is Where.SLURM]
+    slurm = _of_slurm(in_slurm) if in_slurm else {}
     jobs = [job for each in submissions for job in _of(each, slurm)]
     found = dict[str, LiveJob]()
     for job in sorted(jobs, key=lambda each: not each.host):
@@ -92,9 +93,10 @@ def _of(submission: Submission, slurm: Hosts) -> Iterator[LiveJob]:
             yield LiveJob([job], hosts[job], names)
 
 
-def _of_slurm() -> Hosts:
-    """Return where all jobs of this user in Slurm run."""
-    command = ["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%i|%N"]
+def _of_slurm(submissions: Iterable[Submission]) -> Hosts:
+    """Return where all jobs in Slurm run of this user and of those who made some submissions."""
+    users = {os.getuid(), *((each.folder / FILE).stat().st_uid for each in submissions)}
+    command = ["squeue", "--noheader", "--array", f"--user={','.join(map(str, sorted(users)))}", "--format=%i|%N"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS).stdout
     except FileNotFoundError:
