@@ -41,7 +41,7 @@ from repro.paths import Folders, data_folder
 from repro.planning.state import jobs_of
 from repro.recipes import current_library
 from repro.runtime import Runtime
-from repro.store.results import Record
+from repro.store.results import Record, put_record
 from repro.store.run_folders import LOCK, describe
 from repro.store.run_state import RunState
 from repro.tables import read_table
@@ -486,9 +486,15 @@ def test_slurm_is_not_asked_if_all_submitted_runs_are_recorded_or_diverged(
     program(paper, "squeue", "echo 'controller is down' >&2; exit 1", monkeypatch)
     diverged = SimpleNamespace(folder=Path("second"), state=RunState.DIVERGED)
     monkeypatch.setattr("repro.planning.state.runs_in", lambda runs: [diverged])
-    assert jobs_of([record(name="first")], paper / "runs") == {}
+    first = record(name="first")
+    assert jobs_of([first], [], paper / "runs") == {}
     with pytest.raises(UserError, match="controller is down"):
-        jobs_of([], paper / "runs")
+        jobs_of([], [], paper / "runs")
+    put_record(first, paper / "other-results")
+    replace(submission(folder), folders=Folders(Path("data"), Path("runs"), paper / "other-results")).write()
+    assert jobs_of([], [], paper / "runs") == {}
+    with pytest.raises(UserError, match="controller is down"):
+        jobs_of([], [first], paper / "runs")  # its job tests it
 
 
 def test_jobs_of_another_machine_are_not_looked_up_here(tmp_path: Path) -> None:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from repro.cluster.queue import JobLog, LiveJob, live_jobs, logs_of
+from repro.cluster.queue import JobLog, LiveJob, live_jobs, logs_of, recorded_by
 from repro.cluster.tasks import Where
 from repro.console import note
 from repro.errors import UserError
 from repro.frames import Dtype, columns_of
 from repro.models import OptionValue
 from repro.recipes import deviations, within
-from repro.store.results import read_records
 from repro.store.run_folders import Description, Run, library_with, runs_in
 from repro.store.run_state import RunState
 
@@ -89,15 +87,13 @@ def _jobs(folder: Path, found: Iterable[Run]) -> tuple[dict[str, LiveJob], str |
         return live_jobs(folder, ended), None
     except UserError as error:
         note(str(error))
-        return live_jobs(folder, ended, [Where.LOCAL]), str(error)
+        return live_jobs(folder, ended, where=[Where.LOCAL]), str(error)
 
 
 def _unrecorded(logs: Mapping[str, JobLog]) -> set[str]:
     """Return the names of the submitted runs that have no record."""
-    recorded = set[str]()
-    with suppress(UserError):  # a file that cannot be read must not hide the runs
-        recorded = {each.name for each in read_records({log.submission.folders.results for log in logs.values()})}
-    return logs.keys() - recorded
+    recorded = recorded_by(log.submission for log in logs.values())
+    return {name for name, log in logs.items() if name not in recorded[log.submission.folders.results]}
 
 
 def _line(run: Run, job: LiveJob | None) -> RunLine:

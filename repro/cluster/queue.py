@@ -6,11 +6,13 @@ import os
 import socket
 import subprocess
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from repro.cluster.tasks import FILE, JOBS, Submission, Where, submissions_in
 from repro.errors import UserError
+from repro.store.results import read_records
 
 SECONDS = 30
 """Longest wait for a command of Slurm."""
@@ -60,27 +62,45 @@ def logs_of(runs: Path) -> dict[str, JobLog]:
     return found
 
 
-def live_jobs(runs: Path, ended: Iterable[str] = (), where: Collection[Where] = tuple(Where)) -> dict[str, LiveJob]:
+def recorded_by(submissions: Iterable[Submission]) -> dict[Path, set[str]]:
+    """Return the names of the recorded runs in each folder of results that some submissions have."""
+    found = dict[Path, set[str]]()
+    for folder in {each.folders.results for each in submissions}:
+        found[folder] = set()
+        with suppress(UserError):  # a file that cannot be read must not hide the runs
+            found[folder] = {each.name for each in read_records([folder])}
+    return found
+
+
+def live_jobs(
+    runs: Path, ended: Iterable[str] = (), to_test: Iterable[str] = (), where: Collection[Where] = tuple(Where)
+) -> dict[str, LiveJob]:
     """Return the jobs that have not ended, by the names of their runs; a running job before a queued one.
+
+    Slurm is asked only if some submitted run has not ended.
 
     Args:
         runs: the folder of the runs.
-        ended: names of runs that are recorded or diverged; a submission of such runs alone is not asked about.
+        ended: names of runs that have ended, besides those in the results of the submission.
+        to_test: names of recorded runs that are still to be tested.
         where: where the jobs were submitted to.
 
     Raises:
         UserError: Slurm does not answer.
     """
-    over = {*ended}
-    submissions = [each for each in submissions_in(runs) if each.where in where and each.experiments.keys() - over]
-    in_slurm = [each for each in submissions if each.where is Where.SLURM]
+    over, untested = {*ended}, {*to_test}
+    submissions = [each for each in submissions_in(runs) if each.where in where]
+    recorded = recorded_by(submissions)
+    left = [each.experiments.keys() - over - (recorded[each.folders.results] - untested) for each in submissions]
+    asked = [(each, names) for each, names in zip(submissions, left, strict=True) if names]
+    in_slurm = [each for each, _ in asked if each.where is Where.SLURM]
     slurm = _of_slurm(in_slurm) if in_slurm else {}
-    jobs = [job for each in submissions for job in _of(each, slurm)]
     found = dict[str, LiveJob]()
-    for job in sorted(jobs, key=lambda each: not each.host):
-        for name in job.names:
+    jobs = [(job, names.intersection(job.names)) for each, names in asked for job in _of(each, slurm)]
+    for job, names in sorted(jobs, key=lambda each: not each[0].host):
+        for name in names:
             found.setdefault(name, job)
-    return {name: job for name, job in found.items() if name not in over}
+    return found
 
 
 def _of(submission: Submission, slurm: Hosts) -> Iterator[LiveJob]:

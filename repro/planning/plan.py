@@ -149,7 +149,8 @@ def rows_with_states(
     """
     experiments = [[needed(error, per_row) for error in each.errors] for each in selections]
     ended = complete(records, chain(*chain(*experiments)), runs)
-    recorded, jobs, found = {each.id for each in ended}, jobs_of(ended, runs), list[PlannedRow]()
+    recorded, found = {each.id for each in ended}, list[PlannedRow]()
+    jobs = jobs_of(ended, [each for each in records if each.id not in recorded], runs)
     for selection, spread, of_errors in zip(selections, spreads, experiments, strict=True):
         errors, cells = with_runs(selection.errors, records), selection.cells
         for each, of_error in zip(errors, of_errors, strict=True):

@@ -62,20 +62,21 @@ class RunStatus:
         return images_shown(self.experiment.recipe, step, images) if images else 0
 
 
-def jobs_of(records: Iterable[Record], runs: Path) -> dict[str, LiveJob]:
+def jobs_of(ended: Iterable[Record], to_test: Iterable[Record], runs: Path) -> dict[str, LiveJob]:
     """Return the jobs that have not ended, by the names of their runs.
 
-    Slurm is asked only if some submitted run is neither recorded nor diverged.
+    Slurm is asked only if some submitted run is neither recorded nor diverged, or is still to be tested.
 
     Args:
-        records: those of the runs that have ended.
+        ended: the records of the runs that have ended.
+        to_test: the records of the runs that are still to be tested.
         runs: the folder of the runs.
 
     Raises:
         UserError: Slurm does not answer.
     """
     diverged = (run.folder.name for run in runs_in(runs) if run.state is RunState.DIVERGED)
-    return live_jobs(runs, {*diverged, *(each.name for each in records)})
+    return live_jobs(runs, {*diverged, *(each.name for each in ended)}, (each.name for each in to_test))
 
 
 def status_of(experiment: Experiment, recorded: Container[str], runs: Path, jobs: Mapping[str, LiveJob]) -> RunStatus:
