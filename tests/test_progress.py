@@ -79,6 +79,17 @@ def test_the_loss_is_read_rarely_and_never_waits(tiny: Make, monkeypatch: pytest
     assert loss.so_far() == 4.0
 
 
+def test_one_of_several_processes_stands_for_the_others_since_the_resume(
+    tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(tiny())
+    engine.step, engine.sums[0, 0] = 1, 2.0 * engine.recipe.batch  # of both processes
+    loss = running_loss.RunningLoss(engine)
+    monkeypatch.setattr(running_loss.processes, "count", lambda: 2)
+    engine.step, engine.sums[0, 0] = 2, 5.0 * engine.recipe.batch
+    assert loss.so_far() == (2.0 + 2 * 3.0) / 2
+
+
 def test_a_long_test_reports_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "HEARTBEAT_SECONDS", -1.0)
     watcher = Silent()

@@ -37,7 +37,7 @@ class RunningLoss:
     def __init__(self, engine: Engine) -> None:
         """Take an engine at the step from which it resumes."""
         self.engine = engine
-        self._begin(engine.sums[:, 0].cpu())  # the first process resumes with the sums of all processes
+        self._begin(engine.sums[:, 0].to("cpu", copy=True))  # the first process resumes with the sums of all processes
 
     def _begin(self, resumed: Tensor) -> None:
         """Forget the epoch before."""
