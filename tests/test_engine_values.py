@@ -23,10 +23,11 @@ from repro.recipes.contradictions import contradiction
 from repro.runtime import Runtime
 from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
+from repro.training.engine.exact_batchnorm import take_exact_statistics
 from repro.training.engine.optimizer import decays
 from repro.training.engine.rmsprop import RMSprop
 from repro.training.engine.stacked import Stacked
-from repro.training.initialise import INITIALISERS, network_of
+from repro.training.initialise import INITIALISERS, network_of, set_batchnorm
 from repro.training.runs.record import write_record
 from repro.training.runs.train import train
 from repro.training.schedule import lr_at, plateaus_in
@@ -314,6 +315,20 @@ def test_decay_and_epsilon_of_batchnorm_are_those_of_the_recipe(tiny: Make) -> N
     norms = [each for each in network_of(experiment).modules() if isinstance(each, nn.BatchNorm2d)]
     assert [each.momentum for each in norms] == pytest.approx([0.03] * len(norms))
     assert {each.eps for each in norms} == {0.001}
+
+
+def test_batchnorm_of_vectors_and_volumes_is_treated_like_that_of_images(tiny: Make) -> None:
+    torch.manual_seed(0)
+    norms = [nn.BatchNorm1d(12), nn.BatchNorm3d(3)]
+    network = nn.Sequential(nn.Flatten(), norms[0], nn.Unflatten(1, (3, 1, 2, 2)), norms[1])
+    set_batchnorm(network, tiny(batchnorm_decay=0.97, batchnorm_epsilon=0.001).recipe)
+    assert [(each.momentum, each.eps) for each in norms] == [(pytest.approx(0.03), 0.001)] * 2
+    INITIALISERS["conv-fan-in-batchnorm-uniform"](network)
+    assert all(each.weight.max() < 1 for each in norms)
+    batches = torch.rand(5, 4, 3, 2, 2)
+    take_exact_statistics(network, batches)
+    assert [int(each.num_batches_tracked) for each in norms if each.num_batches_tracked is not None] == [5, 5]
+    torch.testing.assert_close(norms[0].running_mean, batches.flatten(2).mean((0, 1)))
 
 
 def test_without_an_epsilon_in_the_recipe_a_network_keeps_its_own() -> None:

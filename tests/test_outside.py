@@ -631,6 +631,11 @@ class Net(nn.Sequential):
     def __init__(self, *, classes):
         norm = nn.BatchNorm2d(3, track_running_stats=False)
         super().__init__(norm, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, classes))
+
+
+class Averages(nn.Sequential):
+    def __init__(self, *, classes):
+        super().__init__(nn.Flatten(), nn.BatchNorm1d(3072, momentum=None), nn.Linear(3072, classes))
 """
 
 
@@ -641,6 +646,12 @@ def test_a_batchnorm_without_statistics_is_neither_stacked_nor_made_exact(write:
     assert "BatchNorm without" in why_one_at_a_time(network, experiment)
     take_exact_statistics(network, [torch.rand(4, 3, 8, 8)])
     assert network[0].running_mean is None
+
+
+def test_a_batchnorm_of_vectors_without_momentum_is_not_stacked(write: Write) -> None:
+    Path("unusual.py").write_text(UNUSUAL, encoding="utf-8")
+    experiment = experiment_for(find("unusual.py:Averages"), {}, seed=0, recipe_name="resnet-cifar10")
+    assert "BatchNorm without" in why_one_at_a_time(network_of(experiment), experiment)
 
 
 @pytest.mark.parametrize(("noise", "reason"), [(0.5, "the model draws random numbers in training"), (0.0, "")])

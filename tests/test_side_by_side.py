@@ -261,9 +261,21 @@ def test_merged_batch_norms_equal_those_of_each_seed(training: bool) -> None:
         torch.testing.assert_close(tested.eval()(own), alone.eval()(own))
 
 
-def test_a_merged_batch_norm_accepts_bf16_with_fp32_statistics() -> None:
-    network = Stacked([nn.Sequential(nn.BatchNorm2d(3)) for _ in range(2)])
-    inputs = torch.randn(2, 4, 3, 5, 5)
+def test_merged_batch_norms_of_vectors_equal_those_of_each_seed() -> None:
+    networks = [nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 2)) for _ in range(2)]
+    together, inputs = Stacked(networks), torch.randn(2, 4, 5)
+    outputs = together(inputs)
+    for seed, network in enumerate(networks):
+        torch.testing.assert_close(outputs[seed], network(inputs[seed]))
+        torch.testing.assert_close(together.state_of(seed), dict(network.state_dict()))
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape"), [(nn.BatchNorm1d, ()), (nn.BatchNorm2d, (5, 5)), (nn.BatchNorm3d, (5, 5, 5))]
+)
+def test_a_merged_batch_norm_accepts_bf16_with_fp32_statistics(norm: type[nn.Module], shape: tuple[int, ...]) -> None:
+    network = Stacked([nn.Sequential(norm(3)) for _ in range(2)])
+    inputs = torch.randn(2, 4, 3, *shape)
     outputs = network(inputs.bfloat16())
     assert outputs.dtype == torch.bfloat16
     torch.testing.assert_close(outputs.float(), network(inputs), atol=0.05, rtol=0.02)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from repro.data import DATASETS
 from repro.experiment import Experiment
@@ -62,7 +63,7 @@ def _as_torch7(network: nn.Module, mode: Literal["fan_in", "fan_out"]) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode=mode, nonlinearity="relu")
-        elif isinstance(module, nn.BatchNorm2d) and module.affine:
+        elif isinstance(module, _BatchNorm) and module.affine:
             nn.init.uniform_(module.weight)
         elif isinstance(module, nn.Linear):
             _zero(module.bias)
@@ -183,7 +184,7 @@ def network_without_memory(experiment: Experiment, *, memory_saved: bool = False
 
 def set_batchnorm(network: nn.Module, recipe: Recipe) -> None:
     """Give all BatchNorm layers the decay and the epsilon of a recipe that states them."""
-    for norm in (each for each in network.modules() if isinstance(each, nn.BatchNorm2d)):
+    for norm in (each for each in network.modules() if isinstance(each, _BatchNorm)):
         if recipe.batchnorm_decay:
             norm.momentum = 1 - recipe.batchnorm_decay
         if recipe.batchnorm_epsilon:

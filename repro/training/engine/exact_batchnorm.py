@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from repro.models.detector import Scenes
 from repro.training.machine import processes
@@ -18,7 +19,7 @@ def take_exact_statistics(network: nn.Module, inputs: Iterable[Tensor | Scenes])
     KaimingHe/deep-residual-networks describes its ImageNet models this way: averages after training, not moving
     averages. With several processes, each averages over its own batches, and all get the overall average.
     """
-    norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d) and each.track_running_stats]
+    norms = [each for each in network.modules() if isinstance(each, _BatchNorm) and each.track_running_stats]
     momenta = [each.momentum for each in norms]
     network.eval()
     for each in norms:

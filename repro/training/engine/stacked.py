@@ -134,7 +134,7 @@ def why_one_at_a_time(network: nn.Module, experiment: Experiment) -> str:
         return "a detector samples regions"
     if any(isinstance(module, nn.Dropout) and module.p > 0 for module in network.modules()):
         return "the model uses dropout"
-    if not all(can_merge(module) for module in network.modules() if type(module) is nn.BatchNorm2d):
+    if not can_merge(network):
         return "the model has BatchNorm without weights, running statistics or a momentum"
     draws = is_outside(experiment.model) and _draws_random_numbers(experiment)
     return "the model draws random numbers in training" if draws else ""
