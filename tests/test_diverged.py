@@ -21,6 +21,7 @@ from repro.store.results import read_records
 from repro.store.run_folders import LOCK
 from repro.tables import AS_PUBLISHED
 from repro.training.engine.engine import Engine
+from repro.training.engine.finite import check_state
 from repro.training.runs.outcome import Outcome
 from repro.training.runs.train import train
 
@@ -52,6 +53,12 @@ def test_the_line_about_a_run_that_diverged_says_what_helps(
     assert status == 1
     assert "the training loss is nan in epoch 1" in line
     assert line.endswith("; to try a lower learning rate, as a new run: repro train MODEL --set lr=LR")
+
+
+def test_an_empty_tensor_of_a_network_is_finite() -> None:
+    check_state([torch.zeros(0), torch.ones(2)], 1)
+    with pytest.raises(Diverged, match="weights are NaN or infinite after step 1"):
+        check_state([torch.zeros(0), torch.tensor([1, torch.inf])], 1)
 
 
 def test_seeds_after_one_that_diverges_are_trained(

@@ -23,7 +23,7 @@ def check_losses(losses: Sequence[float], seeds: Sequence[int], where: str) -> N
 
 def check_state(state: Iterable[Tensor], step: int) -> None:
     """Raise Diverged if a weight or a BatchNorm statistic is NaN or infinite."""
-    values = [each for each in state if each.is_floating_point()]
+    values = [each for each in state if each.is_floating_point() and each.numel()]
     if not torch.stack(torch._foreach_norm(values, math.inf)).isfinite().all():
         raise Diverged(f"weights are NaN or infinite after step {step}")
 
