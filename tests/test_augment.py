@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from repro.data.inputs.augment import Draws, Normalise, augment, draw, mean_image, normaliser
+from repro.errors import UserError
 from repro.recipes import Recipe, recipe
 
 MIRU = recipe("miru2020-cifar100")
@@ -72,6 +73,15 @@ def test_a_recipe_without_statistics_takes_the_training_sets() -> None:
     normalised = normaliser(recipe("digits"), pixels)(pixels)
     torch.testing.assert_close(normalised.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(normalised.std((0, 2, 3)), torch.ones(3), atol=1e-5, rtol=0)
+
+
+def test_images_in_memory_with_a_constant_channel_need_declared_statistics() -> None:
+    pixels = torch.randint(0, 256, (32, 3, 8, 8), dtype=torch.uint8)
+    pixels[:, 1] = 9
+    with pytest.raises(UserError, match="a channel of the training images of digits is constant; declare mean and std"):
+        normaliser(recipe("digits"), pixels)
+    known = replace(recipe("digits"), mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert normaliser(known, pixels)(pixels).isfinite().all()
 
 
 def test_wide_resnets_of_may_2016_crop_a_batch_at_once() -> None:

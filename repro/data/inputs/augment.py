@@ -7,7 +7,7 @@ device and after a resume.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from repro.data import DATASETS
+from repro.errors import UserError
 from repro.recipes import Recipe
 
 
@@ -74,6 +75,9 @@ def normaliser(recipe: Recipe, train_pixels: Tensor) -> Callable[[Tensor], Tenso
     Args:
         recipe: gives the preprocessing, or mean and standard deviation.
         train_pixels: the images trained on, (n, C, H, W) uint8.
+
+    Raises:
+        UserError: the statistics are needed, and a channel is constant.
     """
     if recipe.preprocessing == "zca":
         return Tensor.float
@@ -82,8 +86,23 @@ def normaliser(recipe: Recipe, train_pixels: Tensor) -> Callable[[Tensor], Tenso
         return Normalise(mean_image(train_pixels), torch.ones(train_pixels.shape[1], device=device))
     if recipe.mean:
         return Normalise(torch.tensor(recipe.mean, device=device), torch.tensor(recipe.std, device=device))
+    spread = train_pixels.amax((0, 2, 3)) - train_pixels.amin((0, 2, 3))
+    check_spread(spread.tolist(), recipe.dataset)
     values = train_pixels.to(torch.get_default_dtype()) / 255
     return Normalise(values.mean((0, 2, 3)), values.std((0, 2, 3)))
+
+
+def check_spread(spread: Iterable[float], dataset: str) -> None:
+    """Refuse training images that cannot be divided by their standard deviation.
+
+    Args:
+        spread: of the values of each channel, 0 if the channel is constant.
+        dataset: its name.
+    """
+    if not all(spread):
+        raise UserError(
+            f"a channel of the training images of {dataset} is constant; declare mean and std of the dataset"
+        )
 
 
 def mean_image(pixels: Tensor) -> Tensor:

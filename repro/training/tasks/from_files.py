@@ -13,12 +13,11 @@ from torch import nn
 from repro.bars import with_bar
 from repro.cached import read_cached, write_cached
 from repro.data import DatasetKind
-from repro.data.inputs.augment import with_declared
+from repro.data.inputs.augment import check_spread, with_declared
 from repro.data.inputs.procedure import Procedure, TestViews, procedure_of
 from repro.data.inputs.protocol import ONE_CROP, Protocol
 from repro.data.inputs.views import TrainViews
 from repro.data.readers.folder import Files, ImageFolder
-from repro.errors import UserError
 from repro.paths import cache_folder
 from repro.recipes import Recipe
 from repro.runtime import Runtime
@@ -97,10 +96,7 @@ def with_statistics(recipe: Recipe, data: ImageFolder, runtime: Runtime) -> Reci
     if found := read_cached(path, dict[str, tuple[float, ...]]):
         return replace(recipe, mean=found["mean"], std=found["std"])
     mean, std = statistics(data.train, procedure, runtime)
-    if not all(std):
-        raise UserError(
-            f"a channel of the training images of {data.name} is constant; declare mean and std of the dataset"
-        )
+    check_spread(std, data.name)
     write_cached(path, {"mean": mean, "std": std})
     return replace(recipe, mean=mean, std=std)
 

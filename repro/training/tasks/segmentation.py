@@ -38,9 +38,9 @@ class Segmentation:
         self.recipe, self.runtime, self.device = recipe, runtime, device
         self.train_images, self.test_images = data.train.to(device), data.test.to(device)
         self.images, self.fingerprint = len(data.train), data.fingerprint
-        self.normalise = normaliser(with_declared(recipe), self.train_images.pixels)
         for pixels in (data.train.pixels, data.test.pixels):
             self._check_size(*pixels.shape[2:])
+        self.normalise = normaliser(with_declared(recipe), self.train_images.pixels)
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
         """Yield the batches of an epoch from number `begin` on; a tile depends only on seed, epoch and slice."""
