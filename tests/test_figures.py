@@ -450,6 +450,16 @@ def test_training_ends_by_writing_the_mean_gate_weights(
     assert len({round(row.mean, 4) for row in rows}) > 8  # not merely equal shares
 
 
+def test_a_folder_of_gates_that_cannot_be_written_is_reported_before_the_training(
+    gated: Callable[..., Experiment], folders: Folders
+) -> None:
+    place = folders.results / "gates"
+    place.parent.mkdir()
+    place.write_text("")
+    with pytest.raises(UserError, match=rf"runs\.csv cannot be written \({place}: File exists\); choose another --res"):
+        train_one(gated(), CPU, folders, Silent(lambda step: pytest.fail("trained without a place for its gates")))
+
+
 def test_a_second_record_leaves_the_gate_weights_of_the_first(
     gated: Callable[..., Experiment], folders: Folders, tmp_path: Path
 ) -> None:

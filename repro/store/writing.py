@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,21 +14,20 @@ LOCK_SECONDS, QUICK_SECONDS = 600.0, 30.0
 """Longest waits for the lock of a file: at the end of a training, and before it."""
 
 
-def check_writable(file: Path, *, beside: str | None = None) -> None:
+def check_writable(file: Path, *, beside: Sequence[str] = ()) -> None:
     """Try everything that adding a line to a file of results needs; the file stays as it is.
 
     Args:
         file: runs.csv, times.csv or weights.csv; its folder is created if needed.
-        beside: a folder next to it that gets files too, such as `curves`.
+        beside: folders next to it that get files too, such as `curves`.
 
     Raises:
-        UserError: its folder, the one beside it, the file or its lock cannot be written, another process holds the
+        UserError: its folder, one beside it, the file or its lock cannot be written, another process holds the
             lock, or the file system has no locks.
         RunFailed: the disk is full.
     """
-    folders = [file.parent, *([file.parent / beside] if beside else [])]
     try:
-        for folder in folders:
+        for folder in (file.parent, *(file.parent / each for each in beside)):
             folder.mkdir(parents=True, exist_ok=True)
             _probe(folder)
         with locked_results(file, QUICK_SECONDS):

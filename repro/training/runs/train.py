@@ -11,6 +11,7 @@ from torch import nn
 from repro.data.inputs.protocol import Protocol
 from repro.errors import BeingTrained, UserError, raise_joined
 from repro.experiment import Experiment, one_of_each
+from repro.models import spec_of
 from repro.paths import Folders
 from repro.recipes import Recipe
 from repro.runtime import Runtime
@@ -123,7 +124,8 @@ def train_unheld(
         _check_tasks(missing, session)
         warn_of_records(missing, folders, watcher)
         if processes.rank() == 0:
-            check_writable(folders.results / RUNS, beside="curves")
+            gates = ["gates"] if any(spec_of(each.model).gates for each in missing) else []
+            check_writable(folders.results / RUNS, beside=["curves", *gates])
         outcome.add(train_groups(groups, session))
     return outcome
 
