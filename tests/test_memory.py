@@ -21,6 +21,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.training.engine.graphs import GraphedStep
 from repro.training.estimate import WORKSPACE
+from repro.training.machine import device_memory, processes
 from repro.training.runs import memory as module
 from repro.training.runs.memory import needed_bytes, too_small, warn_if_short, with_memory_choice
 from repro.training.runs.train import train
@@ -137,6 +138,13 @@ def test_the_network_that_needs_most_decides(order: int, monkeypatch: pytest.Mon
     sizes = ({"depth": 7, "k": 4}, {"depth": 40, "k": 24})
     made = [experiment_for("densenet", each, seed=0, dataset="cifar10") for each in sizes][::order]
     assert with_memory_choice(made, CPU, torch.device("cpu"), Silent()).save_memory
+
+
+def test_the_process_with_the_least_free_memory_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_memory, "free_host_memory", lambda: 2**50)
+    monkeypatch.setattr(processes, "greatest", lambda value, device: max(value, -(2**22)))
+    experiment = experiment_for("densenet", {"depth": 7, "k": 4}, seed=0, dataset="digits")
+    assert with_memory_choice([experiment], CPU, torch.device("cpu"), Silent()).save_memory
 
 
 def test_seeds_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:

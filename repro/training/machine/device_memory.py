@@ -12,6 +12,7 @@ from torch import nn
 
 from repro.errors import UserError
 from repro.memory import free_host_memory, host_memory
+from repro.training.machine import processes
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Options in malloc.h, in bytes: how much freed memory is kept, and from what size blocks are mapped separately."""
@@ -38,11 +39,12 @@ def check_fits(networks: Sequence[nn.Module], device: torch.device) -> None:
 
 
 def free_memory_of(device: torch.device) -> int | None:
-    """Return the bytes that are free on a GPU, or that this process may still take; None if unknown."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free
-    return free_host_memory()
+    """Return the bytes that are free on a GPU, or that this process may still take; None if unknown.
+
+    Several processes must all ask; each gets the least of them, so that they decide alike.
+    """
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_host_memory()
+    return None if free is None else -processes.greatest(-free, device)
 
 
 def keep_freed_memory() -> None:
