@@ -22,11 +22,12 @@ from repro.experiment import Experiment
 from repro.paths import Folders
 from repro.recipes import recipe
 from repro.runtime import Runtime
-from repro.store.results import read_records
+from repro.store.results import Record, read_records
 from repro.training.checkpoints import checkpoint
 from repro.training.engine.engine import Engine
 from repro.training.initialise import initialised
 from repro.training.machine import processes
+from repro.training.runs import train as train_module
 from repro.training.runs.train import _check_shares, train
 from repro.training.schedule import lr_at
 from repro.training.tasks.kinds import task_for
@@ -116,6 +117,21 @@ def test_stacked_seeds_of_two_processes_equal_each_seed_trained_alone_by_two(
     assert [(each.runtime["together"], each.runtime["processes"]) for each in found] == [("stacked", 2)] * 2
     assert [each.error for each in found] == [each.error for each in expected]
     assert [each.loss for each in found] == pytest.approx([each.loss for each in expected])
+
+
+def show_of_two(rank: int, port: int, experiment: Experiment, record: Record, folders: Folders) -> None:
+    """Show a record that only the first process finds."""
+    join_as(rank, port)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_module, "recorded", lambda *_: None if rank else record)
+        assert train([experiment], TWO, folders, Silent()) == [record]
+
+
+@pytest.mark.slow
+def test_processes_train_what_the_first_one_finds_unfinished(
+    tiny: Callable[..., Experiment], record: Callable[..., Record], folders: Folders
+) -> None:
+    two_of(show_of_two, tiny(), record(), folders)
 
 
 def load_newest(folders: Folders, experiment: Experiment) -> checkpoint.Checkpoint:

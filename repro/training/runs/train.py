@@ -19,6 +19,7 @@ from repro.store.results import RUNS, Record, every_record
 from repro.store.run_folders import describe, run_at
 from repro.store.run_state import Ending
 from repro.store.writing import check_writable
+from repro.torchrun import process_count
 from repro.training.initialise import network_without_memory
 from repro.training.machine import processes
 from repro.training.machine.device import check_deterministic, check_fused, prepare
@@ -116,6 +117,8 @@ def train_unheld(
     every_record(folders.results)  # a file that cannot be extended is reported before the training
     networks = networks_for(experiments, runtime)  # an invalid one is refused before anything is read or written
     protocols = {key: final_protocols(each) for key, each in one_of_each(experiments).items()}
+    if process_count() > 1:
+        prepare(runtime)  # joins them, so that all train what the first one finds unfinished
     outcome = Outcome(_finished(experiments, runtime, folders, watcher, protocols))
     if missing := [each for each in experiments if each.id not in outcome.records]:
         runtime = choose(missing, runtime)
@@ -183,14 +186,17 @@ def _finished(
     watcher: Watcher,
     protocols: Mapping[str, tuple[Protocol, ...]],
 ) -> dict[str, Record]:
-    """Return the records of the experiments that are finished and tested by all protocols, by ID."""
+    """Return the records of the experiments that are finished and tested by all protocols, by ID.
+
+    They are those that the first process reads: the others may read them at another moment.
+    """
     records = {}
-    for experiment in experiments:
+    for experiment in experiments if processes.rank() == 0 else ():
         if done := recorded(experiment, runtime, folders, protocols[experiment.shared_id]):
             watcher.say(f"{experiment.name} is already finished; showing its record")
             records[experiment.id] = done
             _describe_as_recorded(experiment, runtime, folders, done.device)
-    return records
+    return processes.of_first(records)
 
 
 def _describe_as_recorded(experiment: Experiment, runtime: Runtime, folders: Folders, device: str) -> None:
@@ -198,8 +204,7 @@ def _describe_as_recorded(experiment: Experiment, runtime: Runtime, folders: Fol
     found = run_at(folders.runs / experiment.name).description
     if found and (found.ended, found.results) == (Ending.RECORDED, str(folders.results)):
         return
-    if processes.rank() == 0:
-        describe(experiment, found.runtime if found else runtime, folders, ended=Ending.RECORDED, device=device)
+    describe(experiment, found.runtime if found else runtime, folders, ended=Ending.RECORDED, device=device)
 
 
 def _check_shares(recipe: Recipe, images: int) -> None:
