@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from repro.data.inputs.augment import Draws, Normalise, augment, draw, mean_image, normaliser
+from repro.data.inputs.augment import Draws, augment, draw
+from repro.data.inputs.normalise import Normalise, mean_image, normaliser
 from repro.errors import UserError
 from repro.recipes import Recipe, recipe
 

@@ -24,7 +24,7 @@ from repro.cli.bench import _input_speeds
 from repro.counting.count import Subject, count
 from repro.counting.demand import work_of
 from repro.data import SHIPPED
-from repro.data.inputs.augment import normaliser
+from repro.data.inputs.normalise import normaliser
 from repro.data.readers.folder import list_files
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, experiment_for

@@ -19,8 +19,9 @@ from repro.comparison.join import compare
 from repro.comparison.summary import summarise
 from repro.comparison.verdict import Verdict
 from repro.data import load
-from repro.data.inputs.procedure import Procedure, TestViews, central, procedure_of, squares
+from repro.data.inputs.procedure import Procedure, procedure_of
 from repro.data.inputs.protocol import ONE_CROP, Averaged, Protocol, Views
+from repro.data.inputs.views import TestViews, central, squares
 from repro.data.readers.folder import Files, ImageFolder
 from repro.errors import Stopped, UserError
 from repro.evaluation import evaluate as evaluation

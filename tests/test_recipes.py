@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 import torch
 
-from repro.data.inputs.augment import normaliser
+from repro.data.inputs.normalise import normaliser
 from repro.experiment import experiment_for
 from repro.models import build
 from repro.recipes import RECIPES, Recipe, SourceKind, deviations, recipe

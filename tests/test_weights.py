@@ -14,7 +14,7 @@ from marking import slow_or_nightly
 from torch import nn
 
 from repro.data import SHIPPED
-from repro.data.inputs.augment import Normalise
+from repro.data.inputs.normalise import Normalise
 from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import RunFailed, UserError
 from repro.evaluation import evaluate

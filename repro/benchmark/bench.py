@@ -205,7 +205,7 @@ def _measure(variant: Variant, variants: list[Variant], number: int, device: tor
         _remove(variant, variants)
     elif number > 0:
         variant.rates.append(rate)
-        variant.peak = None if peak is None or variant.graph else max(variant.peak or 0, peak)
+        variant.peak_bytes = None if peak is None or variant.graph else max(variant.peak_bytes or 0, peak)
         if not is_live():  # if the process is killed, its results so far are known
             note(f"{variant.name}: {rate:.0f} images/s in window {number} of {ROUNDS}")
 
@@ -274,7 +274,7 @@ def _speed(variant: Variant, baseline: Variant, experiment: Experiment, peaks: t
         recipe_seconds=images_in_recipe(recipe, experiment.train_images) * variant.seeds / rate,
         matmul_share=work.flops * rate / peaks[1] if peaks else None,
         copy_share=work.elements * rate / peaks[0] if peaks else None,
-        peak_bytes=variant.peak,
-        kept_bytes=variant.kept,
+        peak_bytes=variant.peak_bytes,
+        kept_bytes=variant.kept_bytes,
         switches=variant.runtime_values,
     )

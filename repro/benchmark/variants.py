@@ -85,9 +85,9 @@ class Variant:
     queue: Queue = field(default_factory=Queue)
     rates: list[float] = field(default_factory=list)
     """Images per second in each window."""
-    kept: int | None = None
+    kept_bytes: int | None = None
     """Bytes that a step in fp32 saves for its backward pass."""
-    peak: int | None = None
+    peak_bytes: int | None = None
     """Bytes of GPU memory above those in use between two steps."""
     switches: Sequence[str] = ()
     """Names of the switches that are on, of those that `combinations` returns, or SPINNING."""
@@ -118,30 +118,24 @@ class Variant:
         return "graph" in self.switches
 
 
-class Measured(FileClassification):
-    """A task whose ready batches can be discarded, or whose first batch can be repeated."""
+class Drained(FileClassification):
+    """A task whose ready batches can be discarded."""
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        data: ImageFolder,
-        runtime: Runtime,
-        device: torch.device,
-        queue: Queue,
-        *,
-        repeat: bool = False,
-    ) -> None:
+    def __init__(self, recipe: Recipe, data: ImageFolder, runtime: Runtime, device: torch.device, queue: Queue) -> None:
         super().__init__(recipe, data, runtime, device)
-        self.queue, self.repeat = queue, repeat
+        self.queue = queue
 
     def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
-        """Yield the task's batches, or its first batch forever."""
-        batches = super().batches(seed, epoch, begin)
-        if not self.repeat:
-            yield from self.queue.drained(batches)
-            return
-        batch = next(batches)
-        del batches  # ends the processes that read ahead
+        """Yield the task's batches except those that were ready."""
+        return self.queue.drained(super().batches(seed, epoch, begin))
+
+
+class Repeated(FileClassification):
+    """A task that repeats its first batch."""
+
+    def batches(self, seed: int, epoch: int, begin: int) -> Iterator[Batch]:
+        """Yield the task's first batch forever."""
+        batch = next(super().batches(seed, epoch, begin))  # the processes that read ahead end here
         while True:
             yield batch
 
@@ -162,7 +156,9 @@ def in_memory_variants(
     kept: dict[tuple[str, ...], int] = {(): _saved_bytes(experiment, memory_saved=False)}
     if runtime.save_memory:
         kept["save_memory",] = _saved_bytes(experiment, memory_saved=True)
-    variants = [Variant(VariantKind.BASELINE, Precision.FP32, baseline(experiment, data.train, device), kept=kept[()])]
+    variants = [
+        Variant(VariantKind.BASELINE, Precision.FP32, baseline(experiment, data.train, device), kept_bytes=kept[()])
+    ]
     for precision in precisions:
         for switches, number, mode in combinations(runtime, seeds, precision):
             switched = replace(runtime, **switches, precision=precision)
@@ -173,7 +169,7 @@ def in_memory_variants(
                     VariantKind.TRAINING,
                     precision,
                     in_memory_steps(experiment, precise, data, device),
-                    kept=kept.get(tuple(on)) if DTYPES[precision] is torch.float32 and number == 1 else None,
+                    kept_bytes=kept.get(tuple(on)) if DTYPES[precision] is torch.float32 and number == 1 else None,
                     switches=on,
                     seeds=number,
                     together=mode,
@@ -184,7 +180,7 @@ def in_memory_variants(
 
 def in_memory_steps(experiment: Experiment, runtime: Runtime, data: Dataset, device: torch.device) -> Iterator[int]:
     """Take steps of as many seeds as the runtime says at once, yielding the number of images of each step."""
-    check_stacked(runtime, device.type)
+    check_stacked(runtime, device)
     several = [replace(experiment, seed=seed) for seed in range(runtime.at_once or 1)]
     task = InMemoryClassification(experiment.recipe, data, runtime, device)
     if runtime.together == Together.BRANCHES:
@@ -246,29 +242,29 @@ def image_file_variants(
     for precision in precisions:
         precise = replace(runtime, precision=precision)
         on = [name for name, asked in _asked(runtime, precision).items() if asked]
-        for kind, made in ((VariantKind.TRAINING, variants), (VariantKind.NETWORK, networks)):
-            repeat = kind is VariantKind.NETWORK
-            queue = Queue(0 if repeat else PREFETCH * workers)
-            task = Measured(experiment.recipe, data, precise, device, queue, repeat=repeat)
-            steps = _image_file_steps(experiment, precise, task, device)
-            made.append(Variant(kind, precision, steps, queue, switches=on))
+        queue = Queue(PREFETCH * workers)
+        steps = _image_file_steps(experiment, precise, Drained(experiment.recipe, data, precise, device, queue), device)
+        variants.append(Variant(VariantKind.TRAINING, precision, steps, queue, switches=on))
+        steps = _image_file_steps(experiment, precise, Repeated(experiment.recipe, data, precise, device), device)
+        networks.append(Variant(VariantKind.NETWORK, precision, steps, switches=on))
     queue = Queue(PREFETCH * workers)
-    task = Measured(experiment.recipe, data, runtime, device, queue)
+    task = Drained(experiment.recipe, data, runtime, device, queue)
     usual_queue = Queue(BASELINE_PREFETCH * workers)
     batches = folder_batches(experiment.recipe, data.train, workers, device)
     files = shown_on(usual_queue.drained(batches), device)
     inputs = [
         Variant(VariantKind.BASELINE_INPUT, None, files, usual_queue),
-        Variant(VariantKind.INPUT, None, shown(task), queue),
+        Variant(VariantKind.INPUT, None, read_forever(task), queue),
     ]
     return [*variants, *inputs, *networks]
 
 
 def _image_file_steps(experiment: Experiment, runtime: Runtime, task: Task, device: torch.device) -> Iterator[int]:
+    """Take steps of an engine that is made at the first one, so that an invalid variant fails there."""
     yield from endless(Engine([experiment], runtime, task, device))
 
 
-def shown(task: Measured) -> Iterator[int]:
+def read_forever(task: Task) -> Iterator[int]:
     """Yield the number of images of each batch when it is on the device, epoch after epoch."""
     epoch = 0
     while True:

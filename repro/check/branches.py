@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from repro.check.setting import EXACT, SHORT, STEPS, Setting, branches, difference, engine, experiments, states, trained
@@ -11,11 +11,6 @@ from repro.training.engine.engine import Engine
 
 BATCH = 8
 """Images in a batch of one of the runs, whose epochs therefore have nine steps instead of five."""
-
-
-def branch_checks(setting: Setting) -> list[tuple[str, Callable[[Setting], float], float]]:
-    """Return the name, measure and limit of the check where there are graphs."""
-    return [("branches and alone: runs of several lengths", branches_and_alone, 0.0)] if setting.graphs else []
 
 
 def runs_of(setting: Setting) -> list[Experiment]:

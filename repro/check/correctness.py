@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from repro.check.branches import branch_checks
+from repro.check.branches import branches_and_alone
 from repro.check.jobs import Quiet
 from repro.check.results import CheckResult
 from repro.check.setting import (
@@ -81,7 +81,7 @@ Listed = tuple[str, Callable[[Setting], float], float]
 
 def checks(setting: Setting) -> list[Check]:
     """Return all checks but those that compile, the most important first."""
-    kinds = _device_checks, _graph_checks, branch_checks, _run_checks, _precision_checks, _kernel_checks
+    kinds = _device_checks, _graph_checks, _run_checks, _precision_checks, _kernel_checks
     return [Check(name, measure, limit, setting) for kind in kinds for name, measure, limit in kind(setting)]
 
 
@@ -96,7 +96,7 @@ def _device_checks(setting: Setting) -> list[Listed]:
 
 
 def _graph_checks(setting: Setting) -> list[Listed]:
-    """Return the checks of replayed steps against eager ones."""
+    """Return the checks of replayed steps against eager ones, and of the branches of a graph against runs alone."""
     if not setting.graphs:
         return []
     small = setting.small
@@ -108,7 +108,10 @@ def _graph_checks(setting: Setting) -> list[Listed]:
     }
     if setting.on_gpu:
         variants |= {f"{each}, fused": {"network": each, "switches": FUSED} for each in (setting.deep, setting.dense)}
-    return [(f"graph and eager: {name}", partial(graph_and_eager, **each), 0.0) for name, each in variants.items()]
+    return [
+        *((f"graph and eager: {name}", partial(graph_and_eager, **each), 0.0) for name, each in variants.items()),
+        ("branches and alone: runs of several lengths", branches_and_alone, 0.0),
+    ]
 
 
 def _run_checks(setting: Setting) -> list[Listed]:

@@ -61,6 +61,8 @@ Window = Annotated[
         help=f"Length of one timing window (default: {WINDOW_SECONDS:g} seconds).",
     ),
 ]
+CHECK_SECONDS = 220.0
+"""How long --check takes at most, unless --seconds says otherwise."""
 ADDING_VARIANTS = ("compile", "graph", "fused", "save_memory")
 """The switches that are measured in addition to the eager step; some exclude each other."""
 BenchModel = Annotated[
@@ -75,7 +77,13 @@ BenchModel = Annotated[
 Check = Annotated[bool, typer.Option("--check", help="Check the device instead of measuring a model.")]
 Seconds = Annotated[
     float | None,
-    typer.Option("--seconds", min=0, max=86_400, metavar="SECONDS", help="With --check: when to stop (default: 220)."),
+    typer.Option(
+        "--seconds",
+        min=0,
+        max=86_400,
+        metavar="SECONDS",
+        help=f"With --check: when to stop (default: {CHECK_SECONDS:g}).",
+    ),
 ]
 Only = Annotated[
     str,
@@ -118,7 +126,7 @@ def bench(
             raise UserError(
                 "--check measures networks and variants of its own; give it only --device, --seconds and --only"
             )
-        check_device(Runtime(**switches), 220.0 if seconds is None else seconds, only, format)
+        check_device(Runtime(**switches), CHECK_SECONDS if seconds is None else seconds, only, format)
         return
     if seconds is not None or only:
         raise UserError("--seconds and --only require --check")

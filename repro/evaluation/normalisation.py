@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from repro.data import DATASETS
-from repro.data.inputs.augment import with_declared
+from repro.data.inputs.normalise import with_declared
 from repro.errors import UserError
 from repro.evaluation.layouts import Layout, Normalisation
 from repro.evaluation.mapping import Receiver

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from repro.data import DATASETS, Dataset, load
-from repro.data.inputs.augment import Normalise
+from repro.data.inputs.normalise import Normalise
 from repro.data.inputs.procedure import Procedure, procedure_of
 from repro.data.inputs.protocol import ONE_CROP, Protocol
 from repro.data.readers.folder import ImageFolder

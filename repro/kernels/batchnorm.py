@@ -111,7 +111,7 @@ def statistics(images: Tensor) -> Tensor:
     cut = norm_tiles(images)
     partial = torch.empty((2, cut.programs, cut.channels), dtype=accumulator_dtype(images), device=images.device)
     on_grid(_statistics, (cut.programs,))(
-        images, partial, cut.rows, cut.channels, cut.tile, accumulator(images), num_warps=cut.warps
+        images, partial, cut.rows, cut.channels, cut.tile, accumulator(images.dtype), num_warps=cut.warps
     )
     return partial
 
@@ -178,6 +178,6 @@ class BeforeNorm:
         on_grid(_normalise, (cut.programs,))(
             self.images, self.images if self.added is None else self.added, out, (*tensors, parts, part_rows), rows,
             norm.eps, norm.momentum, cut.channels, cut.tile, triton.next_power_of_2(parts), self.added is not None,
-            self.relu, accumulator(self.images), num_warps=cut.warps,
+            self.relu, accumulator(self.images.dtype), num_warps=cut.warps,
         )  # fmt: skip
         return Normed(out, saved)

@@ -100,7 +100,7 @@ class NormGradient:
         before = gradient if out is None else torch.empty_like(gradient)
         on_grid(_gradient_sums, (cut.programs,))(
             gradient, gradient if out is None else out, images, saved, before, partial, cut.rows, cut.channels,
-            cut.tile, out is not None, accumulator(images), num_warps=cut.warps,
+            cut.tile, out is not None, accumulator(images.dtype), num_warps=cut.warps,
         )  # fmt: skip
         return cls(before, partial, images, saved, weight)
 
@@ -112,6 +112,6 @@ class NormGradient:
         found = Gradients(*map(torch.empty_like, (self.images, self.weight, self.weight)))
         on_grid(_write_gradient, (cut.programs,))(
             self.gradient, self.images, partial, self.weight, self.saved, *found, cut.rows, parts, cut.channels,
-            cut.tile, triton.next_power_of_2(parts), accumulator(self.images), num_warps=cut.warps,
+            cut.tile, triton.next_power_of_2(parts), accumulator(self.images.dtype), num_warps=cut.warps,
         )  # fmt: skip
         return found

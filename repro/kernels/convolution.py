@@ -26,16 +26,6 @@ class BeforeRelu(NamedTuple):
     """(2, C): its mean and 1 / deviation."""
 
 
-@dataclass(frozen=True)
-class _Ending:
-    """What is computed after a convolution, as arguments of its kernel."""
-
-    code: int = 0
-    """The `ending` of `convolve`."""
-    direct: Tensor | None = None
-    before: BeforeRelu | None = None
-
-
 class OfInput(NamedTuple):
     """The gradient of a convolution's input."""
 
@@ -54,7 +44,7 @@ class Convolution:
 
     def with_statistics(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the convolution, and mean and squared deviations of each tile's channels: (2, programs, C)."""
-        return self._convolved(images, _Ending(1), forward_launch(images))
+        return self._convolved(images, forward_launch(images))
 
     def input_gradient(
         self, gradient: Tensor, *, before: BeforeRelu | None = None, direct: Tensor | None = None
@@ -66,21 +56,27 @@ class Convolution:
             before: a BatchNorm with ReLU whose output is the input; the gradient is then that before the ReLU.
             direct: the gradient of a shortcut past this convolution, which is added to that of the input.
         """
-        launch, ending = BACKWARD[gradient.shape[1]].of(gradient), _Ending(2 if before else 0, direct, before)
-        return OfInput(*self._convolved(gradient, ending, launch, transposed=True))
+        launch = BACKWARD[gradient.shape[1]].of(gradient)
+        return OfInput(*self._convolved(gradient, launch, transposed=True, before=before, direct=direct))
 
     def _convolved(
-        self, images: Tensor, ending: _Ending, launch: Launch, *, transposed: bool = False
+        self,
+        images: Tensor,
+        launch: Launch,
+        *,
+        transposed: bool = False,
+        before: BeforeRelu | None = None,
+        direct: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         batch, channels, height, width = images.shape
-        rows, share, direct = batch * height * width, min(launch.share, channels), ending.direct
+        rows, share = batch * height * width, min(launch.share, channels)
         programs = triton.cdiv(rows, launch.tile)
         out = torch.empty_like(images)
         partial = torch.empty((2, programs, channels), dtype=accumulator_dtype(images), device=images.device)
         on_grid(convolve, (programs, channels // share))(
             images, self.weight, out, partial, images if direct is None else direct,
-            *(ending.before or (images,) * 3), rows, height, width, channels, launch.tile, share, launch.stages,
-            transposed, direct is not None, ending.code, rows % launch.tile == 0, accumulator(images),
+            *(before or (images,) * 3), rows, height, width, channels, launch.tile, share, launch.stages,
+            transposed, direct is not None, before is not None, rows % launch.tile == 0, accumulator(images.dtype),
             precision(images), num_warps=launch.warps,
         )  # fmt: skip
         return out, partial

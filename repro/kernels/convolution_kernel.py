@@ -80,15 +80,14 @@ def _convolution(
 def convolve(
     images, weights, out, partial, direct, active, normed, saved, rows, height: tl.constexpr, width: tl.constexpr,
     channels: tl.constexpr, tile: tl.constexpr, share: tl.constexpr, stages: tl.constexpr, transposed: tl.constexpr,
-    with_direct: tl.constexpr, ending: tl.constexpr, even: tl.constexpr, accumulator: tl.constexpr,
+    with_direct: tl.constexpr, with_before: tl.constexpr, even: tl.constexpr, accumulator: tl.constexpr,
     precision: tl.constexpr,
 ):  # fmt: skip
-    """Write `tile` pixels of a 3x3 convolution with padding 1, and what belongs to its ending.
+    """Write `tile` pixels of a 3x3 convolution with padding 1, and the mean and squared deviations of each channel.
 
-    `transposed`: with the taps in reverse order and in and out exchanged, which is the gradient of the input; `direct`
-    is added to it if wanted.
-    `ending` 1: also the mean and the squared deviations of each channel. 2: the gradient before a ReLU whose output
-    was `active`, and the sums that the gradient of BatchNorm needs.
+    `transposed`: instead the gradient of its input, with the taps in reverse order and in and out exchanged; `direct`
+    is added to it if wanted. `with_before`: before a ReLU whose output was `active`, with the sums that the gradient of
+    the BatchNorm before it needs.
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
     first = program * tile
@@ -103,17 +102,17 @@ def convolve(
     at = row[:, None] * channels + to[None, :]
     if with_direct:
         sums += tl.load(direct + at, mask=filled, other=0.0).to(accumulator)
-    if ending == 2:
+    if with_before:
         sums = tl.where(tl.load(active + at, mask=filled, other=0.0) <= 0, 0.0, sums)
     stored = sums.to(out.dtype.element_ty)
     tl.store(out + at, stored, mask=filled)
     rounded = stored.to(accumulator)
-    if ending == 1:
+    if not transposed:
         mean = tl.sum(rounded, 0) / tl.minimum(rows - program * tile, tile).to(accumulator)
         away = tl.where(filled, rounded - mean[None, :], 0.0)
         tl.store(partial + program * channels + to, mean)
         tl.store(partial + (programs + program) * channels + to, tl.sum(away * away, 0))
-    if ending == 2:
+    if with_before:
         before = tl.load(normed + at, mask=filled, other=0.0).to(accumulator)
         scaled = (before - tl.load(saved + to)[None, :]) * tl.load(saved + channels + to)[None, :]
         tl.store(partial + program * channels + to, tl.sum(rounded, 0))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import triton  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from repro.kernels.gate_function import Gating, Norm, channels_last
+from repro.kernels.gate_function import Gating, NormBuffers, channels_last
 from repro.kernels.gate_maps import SUM_TILE, join, tile_pixels
 from repro.models.dense_resnet import Gate, GatedBlock, Map, halved
 
@@ -81,7 +81,7 @@ class FusedGate(nn.Module):
         """
         layers: Any = self.body
         first, norm, _, second = layers
-        buffers = Norm(norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.eps, norm.momentum)
+        buffers = NormBuffers(norm.running_mean, norm.running_var, norm.num_batches_tracked, norm.eps, norm.momentum)
         parameters = (first.weight, norm.weight, norm.bias, second.weight, second.bias)
         maps = [channels_last(each) for each in features]
         n = self.n

@@ -9,9 +9,9 @@ import triton.language as tl  # type: ignore[import-untyped]
 from torch import Tensor
 
 
-def accumulator(tensor: Tensor) -> Any:
-    """Return Triton's type in which products of a tensor are added up."""
-    return tl.float64 if tensor.dtype == torch.float64 else tl.float32
+def accumulator(dtype: torch.dtype) -> Any:
+    """Return Triton's type in which products of a type are added up."""
+    return tl.float64 if dtype == torch.float64 else tl.float32
 
 
 def accumulator_dtype(tensor: Tensor) -> torch.dtype:

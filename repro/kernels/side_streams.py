@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-
-class Deferred(Protocol):
-    """Weight gradients that are written later, all at once."""
-
-    @property
-    def reads(self) -> list[Tensor]:
-        """What `write` reads."""
-
-    def write(self) -> None:
-        """Write the gradients."""
+if TYPE_CHECKING:  # the engine imports this module where Triton is missing
+    from repro.kernels.weight_gradient import PartialGradients
 
 
 class SideStreams:
@@ -29,7 +21,7 @@ class SideStreams:
         """By the first stream: runs that share a GPU have one each."""
         self._read: list[Tensor] = []
         """Tensors that a second stream may still read, kept so that nothing else gets their memory."""
-        self.waiting: list[Deferred] = []
+        self.waiting: list[PartialGradients] = []
         """Gradients of this backward pass that are not written."""
 
     @contextmanager
@@ -50,7 +42,7 @@ class SideStreams:
         with torch.cuda.stream(self._streams[first]):
             yield
 
-    def write(self, gradients: Deferred) -> None:
+    def write(self, gradients: PartialGradients) -> None:
         """Write gradients on the second stream."""
         with self.launched(*gradients.reads):
             gradients.write()

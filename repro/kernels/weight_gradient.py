@@ -136,7 +136,7 @@ class PartialGradients:
         partial = torch.empty((layers, parts, size), dtype=accumulator_dtype(images), device=images.device)
         on_grid(_weight_gradients, (parts, launch.groups, layers))(
             tuple(self._inputs), tuple(self._outputs), partial, rows, parts * size, chunks, height, width, channels,
-            launch.tile, launch.taps, launch.stages, rows % (launch.tile * chunks) == 0, accumulator(images),
+            launch.tile, launch.taps, launch.stages, rows % (launch.tile * chunks) == 0, accumulator(images.dtype),
             precision(images), num_warps=launch.warps,
         )  # fmt: skip
         on_grid(_add_parts, (size // ADDED, layers))(
@@ -152,8 +152,7 @@ def weight_gradient(images: Tensor, gradient: Tensor, weight: Tensor) -> Tensor:
         gradient: (B, C, H, W): of its output.
         weight: (C, C, 3, 3).
     """
-    waiting = (each for each in SIDE_STREAMS.waiting if isinstance(each, PartialGradients))
-    layers = next((each for each in waiting if each.takes(images, weight)), None)
+    layers = next((each for each in SIDE_STREAMS.waiting if each.takes(images, weight)), None)
     if layers is None:
         layers = PartialGradients(images, weight)
         SIDE_STREAMS.waiting.append(layers)

@@ -127,17 +127,17 @@ def build(
     Raises:
         UserError: no such network exists with these options.
     """
-    spec = spec_of(name)
-    arguments: dict[str, OptionValue] = {**spec.options, **spec.fixed, **options}
     check_layers(name, dropout, auxiliary)
-    if dropout:
-        arguments["dropout"] = dropout
-    if auxiliary:
-        arguments["auxiliary"] = True
     if is_outside(name):
         from repro.models.outside.factory import built
 
         return built(outside(name), options, classes, input[0])
+    spec = spec_of(name)
+    arguments: dict[str, OptionValue] = {**spec.options, **spec.fixed, **options}
+    if dropout:
+        arguments["dropout"] = dropout
+    if auxiliary:
+        arguments["auxiliary"] = True
     if is_small(name, input):
         arguments["small"] = True
     function = getattr(_file(spec), spec.builder.split(":")[1])

@@ -155,7 +155,7 @@ def read_with_lines(path: Path, kind: type[T], what: str) -> list[tuple[T, dict[
 
 def _parse(line: Mapping[str, str], kind: type[T], wrong: str) -> T:
     """Return a line as a dataclass; a field with a default may be empty or missing in older files."""
-    hints = types_of(kind)
+    hints = types_of(kind)  # type: ignore[arg-type]  # mypy does not know that classes of T are hashable
     needed = [each.name for each in fields(kind) if each.default is MISSING]  # type: ignore[arg-type]
     present = [name for name in hints if name in needed or line.get(name)]
     try:

@@ -54,16 +54,16 @@ def images_per_epoch(recipe: Recipe, images: int) -> int:
 
 def total_steps(recipe: Recipe, images: int) -> int:
     """Return the steps of the whole run."""
-    return sum(_length(phase, images) for phase in recipe.phases)
+    return sum(_length(each, images) for each in recipe.phases)
 
 
 def images_shown(recipe: Recipe, step: int, images: int) -> int:
     """Return the number of images that the first `step` steps of a run show."""
     shown = 0
-    for phase, _, first in phases(recipe, images):
-        steps = min(max(0, step - first), _length(phase, images))
-        epochs, rest = divmod(steps, phase.steps_per_epoch(images))
-        shown += epochs * images_per_epoch(phase, images) + rest * phase.batch
+    for each in phases(recipe, images):
+        steps = min(max(0, step - each.step), _length(each.recipe, images))
+        epochs, rest = divmod(steps, each.recipe.steps_per_epoch(images))
+        shown += epochs * images_per_epoch(each.recipe, images) + rest * each.recipe.batch
     return shown
 
 
@@ -119,30 +119,30 @@ def resets_momentum(recipe: Recipe, step: int, images: int) -> bool:
     return recipe.momentum_reset and step in drops(recipe, images)
 
 
-def _length(phase: Recipe, images: int) -> int:
+def _length(recipe: Recipe, images: int) -> int:
     """Return the steps of a phase."""
-    steps = phase.epochs * phase.steps_per_epoch(images)
-    return min(steps, phase.iterations) if phase.iterations else steps
+    steps = recipe.epochs * recipe.steps_per_epoch(images)
+    return min(steps, recipe.iterations) if recipe.iterations else steps
 
 
-def _lr_in_phase(phase: Recipe, step: int, images: int, plateaus: int) -> float:
-    epoch = step // phase.steps_per_epoch(images)
-    if step < phase.warmup_iterations:
-        risen = step / phase.warmup_iterations if phase.linear_warmup else 0.0
-        return phase.warmup_lr + (phase.lr - phase.warmup_lr) * risen
-    if epoch < phase.warmup_epochs:
-        return phase.lr * (epoch + 1) / (phase.warmup_epochs + 1)
-    if phase.schedule == "cosine":
-        return phase.lr * (1 + math.cos(math.pi * epoch / phase.epochs)) / 2
-    return phase.lr * phase.gamma ** _falls(phase, step, images, plateaus)
+def _lr_in_phase(recipe: Recipe, step: int, images: int, plateaus: int) -> float:
+    epoch = step // recipe.steps_per_epoch(images)
+    if step < recipe.warmup_iterations:
+        risen = step / recipe.warmup_iterations if recipe.linear_warmup else 0.0
+        return recipe.warmup_lr + (recipe.lr - recipe.warmup_lr) * risen
+    if epoch < recipe.warmup_epochs:
+        return recipe.lr * (epoch + 1) / (recipe.warmup_epochs + 1)
+    if recipe.schedule == "cosine":
+        return recipe.lr * (1 + math.cos(math.pi * epoch / recipe.epochs)) / 2
+    return recipe.lr * recipe.gamma ** _falls(recipe, step, images, plateaus)
 
 
-def _falls(phase: Recipe, step: int, images: int, plateaus: int) -> float:
+def _falls(recipe: Recipe, step: int, images: int, plateaus: int) -> float:
     """Return how often the learning rate was multiplied by `gamma` before a step; the exponential schedule does it in
     parts.
     """
-    if phase.schedule == "plateau":
+    if recipe.schedule == "plateau":
         return plateaus
-    if phase.schedule == "exponential":
-        return step / (phase.milestones[0] * _length(phase, images))
-    return sum(step >= drop for drop in drops(phase, images))
+    if recipe.schedule == "exponential":
+        return step / (recipe.milestones[0] * _length(recipe, images))
+    return sum(step >= drop for drop in drops(recipe, images))

@@ -41,7 +41,7 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str] | None) -> 
 
 def _check_values(recipe: Recipe) -> None:
     """Refuse values that the training of the dataset lacks or ignores."""
-    from repro.data.inputs.augment import with_declared
+    from repro.data.inputs.normalise import with_declared
     from repro.training.tasks.task import check_task_values
 
     try:

@@ -1,28 +1,14 @@
-"""Image files as inputs for tests: scaled, cropped by a protocol, and normalised.
-
-Like training images, they are PIL images in worker processes and leave them as bytes.
-"""
+"""How a network is tested on image files: a protocol, and the scaling and normalisation of a recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
 
 import msgspec
-from torch.utils.data import Dataset
 
 from repro.data.inputs.protocol import ONE_CROP, Protocol, Views
-from repro.data.inputs.views import stacked
-from repro.data.readers.folder import Files
 from repro.errors import UserError
 from repro.recipes import Recipe
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-CENTRAL = 0.875
-"""The share of both sides that a central crop keeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,69 +70,3 @@ def procedure_of(recipe: Recipe) -> Procedure:
         mean=recipe.mean,
         std=recipe.std,
     )
-
-
-class TestViews(Dataset[tuple[Any, ...]]):
-    """Test images by index: their views as uint8, then the label.
-
-    The views are one tensor (crops, C, crop, crop); dense, they are one (1, C, height, width) for each scale.
-    """
-
-    __test__ = False  # it is no test of pytest
-
-    def __init__(self, files: Files, procedure: Procedure) -> None:
-        from torchvision.transforms import v2
-
-        self.files, self.procedure = files, procedure
-        self.filter = v2.InterpolationMode(procedure.interpolation)
-
-    def __len__(self) -> int:
-        return len(self.files)
-
-    def __getitem__(self, index: int) -> tuple[Any, ...]:
-        from torchvision.transforms.v2 import functional as F
-
-        pixels = [F.pil_to_tensor(each) for each in self._views(self.files.read(index))]
-        dense = self.procedure.protocol.views is Views.DENSE
-        views = [each[None] for each in pixels] if dense else [stacked(pixels)]
-        return *views, int(self.files.labels[index])
-
-    def _views(self, image: Image) -> Iterator[Image]:
-        from torchvision.transforms.v2 import functional as F
-
-        crop = self.procedure.crop
-        if self.procedure.protocol.views is Views.CENTRAL_CROP:
-            yield F.resize(central(image), [crop, crop], self.filter)
-        for scale in self.procedure.scales:
-            scaled: Image = F.resize(image, [scale], self.filter)
-            match self.procedure.protocol.views:
-                case Views.ONE_CROP:
-                    yield F.center_crop(scaled, [crop])
-                case Views.TEN_CROP:
-                    whole = F.center_crop(scaled, [min(scaled.size)]) if self.procedure.square else scaled
-                    yield from F.ten_crop(whole, [crop])
-                case Views.CROPS_144:
-                    for square in squares(scaled):
-                        six = [*F.five_crop(square, [crop]), F.resize(square, [crop, crop], self.filter)]
-                        yield from [*six, *map(F.horizontal_flip, six)]
-                case Views.DENSE:
-                    yield scaled
-
-
-def central(image: Image) -> Image:
-    """Return the middle 87.5 % of both sides, as tf.image.central_crop rounds them."""
-    left, top = (int(side * (1 - CENTRAL) / 2) for side in image.size)
-    return image.crop((left, top, image.width - left, image.height - top))
-
-
-def squares(image: Image) -> list[Image]:
-    """Return the left, centre and right square of an image, or the top, centre and bottom one of a tall image."""
-    from torchvision.transforms.v2 import functional as F
-
-    side = min(image.size)
-    right, bottom = image.width - side, image.height - side
-    return [
-        image.crop((0, 0, side, side)),
-        F.center_crop(image, [side]),
-        image.crop((right, bottom, image.width, image.height)),
-    ]

@@ -1,18 +1,20 @@
-"""Image files as inputs for training: decoded and cropped at random.
+"""Image files as inputs: decoded, and cropped at random for training or by a protocol for tests.
 
 This runs in worker processes, on PIL images like the papers' code, and returns bytes, which take a quarter of the
-bandwidth of floats. Every image has its own random seed, so that the order of work does not matter.
+bandwidth of floats. Every training image has its own random seed, so that the order of work does not matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from repro.data.inputs.procedure import Procedure
+from repro.data.inputs.protocol import Views
 from repro.data.readers.folder import Files
 from repro.recipes import Recipe
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 EIGENVALUES = torch.tensor((0.2175, 0.0188, 0.0045))
 EIGENVECTORS = torch.tensor(((-0.5675, 0.7192, 0.4009), (-0.5808, -0.0045, -0.8140), (-0.5836, -0.6948, 0.4203)))
 """Eigenvectors, as columns, of the covariance of ImageNet's red, green and blue in 0..1; from fb.resnet.torch."""
+CENTRAL = 0.875
+"""The share of both sides that a central crop keeps."""
 
 
 class TrainViews(Dataset[tuple[Tensor, Tensor, int]]):
@@ -113,3 +117,69 @@ def stacked(tensors: Sequence[Tensor]) -> Tensor:
     if tensors[0].dim() < 3:
         return torch.stack(list(tensors))
     return torch.stack([each.movedim(-3, -1) for each in tensors]).movedim(-1, -3)
+
+
+class TestViews(Dataset[tuple[Any, ...]]):
+    """Test images by index: their views as uint8, then the label.
+
+    The views are one tensor (crops, C, crop, crop); dense, they are one (1, C, height, width) for each scale.
+    """
+
+    __test__ = False  # it is no test of pytest
+
+    def __init__(self, files: Files, procedure: Procedure) -> None:
+        from torchvision.transforms import v2
+
+        self.files, self.procedure = files, procedure
+        self.filter = v2.InterpolationMode(procedure.interpolation)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        from torchvision.transforms.v2 import functional as F
+
+        pixels = [F.pil_to_tensor(each) for each in self._views(self.files.read(index))]
+        dense = self.procedure.protocol.views is Views.DENSE
+        views = [each[None] for each in pixels] if dense else [stacked(pixels)]
+        return *views, int(self.files.labels[index])
+
+    def _views(self, image: Image) -> Iterator[Image]:
+        from torchvision.transforms.v2 import functional as F
+
+        crop = self.procedure.crop
+        if self.procedure.protocol.views is Views.CENTRAL_CROP:
+            yield F.resize(central(image), [crop, crop], self.filter)
+        for scale in self.procedure.scales:
+            scaled: Image = F.resize(image, [scale], self.filter)
+            match self.procedure.protocol.views:
+                case Views.ONE_CROP:
+                    yield F.center_crop(scaled, [crop])
+                case Views.TEN_CROP:
+                    whole = F.center_crop(scaled, [min(scaled.size)]) if self.procedure.square else scaled
+                    yield from F.ten_crop(whole, [crop])
+                case Views.CROPS_144:
+                    for square in squares(scaled):
+                        six = [*F.five_crop(square, [crop]), F.resize(square, [crop, crop], self.filter)]
+                        yield from [*six, *map(F.horizontal_flip, six)]
+                case Views.DENSE:
+                    yield scaled
+
+
+def central(image: Image) -> Image:
+    """Return the middle 87.5 % of both sides, as tf.image.central_crop rounds them."""
+    left, top = (int(side * (1 - CENTRAL) / 2) for side in image.size)
+    return image.crop((left, top, image.width - left, image.height - top))
+
+
+def squares(image: Image) -> list[Image]:
+    """Return the left, centre and right square of an image, or the top, centre and bottom one of a tall image."""
+    from torchvision.transforms.v2 import functional as F
+
+    side = min(image.size)
+    right, bottom = image.width - side, image.height - side
+    return [
+        image.crop((0, 0, side, side)),
+        F.center_crop(image, [side]),
+        image.crop((right, bottom, image.width, image.height)),
+    ]

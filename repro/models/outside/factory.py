@@ -269,9 +269,8 @@ def _signature(network: Outside, build: Callable[..., Any]) -> Mapping[str, insp
 
 
 def _expect_option(network: Outside, factory: Factory, name: str) -> None:
-    if name in {*factory.sizes.values(), *OWN_WEIGHTS} - factory.kinds.keys() or not (
-        factory.open or name in factory.kinds
-    ):
+    reserved = {*factory.sizes.values(), *OWN_WEIGHTS}
+    if name not in factory.kinds and (name in reserved or not factory.open):
         raise UserError(f"{network.place} has no option {name}; its options: {_listed(factory.kinds)}")
 
 

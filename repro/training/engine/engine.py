@@ -12,7 +12,7 @@ from itertools import islice
 import torch
 from torch import nn
 
-from repro.data.inputs.augment import statistics_of
+from repro.data.inputs.normalise import statistics_of
 from repro.experiment import Experiment
 from repro.runtime import Runtime
 from repro.store.results import EpochRow
@@ -96,7 +96,7 @@ class Engine:
             task=self.task,
             runtime=self.runtime,
             sums=self.sums,
-            batch=len(range(batch)[processes.share(batch)]),
+            batch=len(processes.share(batch)),
             batchnorm_images=recipe.batchnorm_images,
         )
         self.steps_per_epoch = recipe.steps_per_epoch(self.task.images)

@@ -76,15 +76,16 @@ class Step:
         """Run forward, backward and update, and update the sums; inputs and targets are those that `joined` returns."""
         with autocast(inputs.device, self.runtime):
             outputs = self._outputs(forward, inputs)
-        each = list(zip(self.networks.apart(outputs), self.networks.apart(targets), strict=True))
-        losses = torch.stack([self.task.loss(output, target) for output, target in each])
+        pairs = list(zip(self.networks.apart(outputs), self.networks.apart(targets), strict=True))
+        losses = torch.stack([self.task.loss(output, target) for output, target in pairs])
         self.optimizer.zero_grad(set_to_none=True)
         with SIDE_STREAMS.joined():
             (losses.sum() * weight if weight != 1 else losses.sum()).backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         with torch.no_grad():
-            wrong = torch.stack([self.task.wrong(output, target) for output, target in each])
-            self.sums += torch.stack([losses.detach() * len(each[0][1]), wrong], dim=1)
+            wrong = torch.stack([self.task.wrong(output, target) for output, target in pairs])
+            images = len(pairs[0][1])
+            self.sums += torch.stack([losses.detach() * images, wrong], dim=1)
 
     def _outputs(self, forward: Forward, inputs: Any) -> Tensor:
         """Return the outputs of a batch, computed in parts if BatchNorm normalises over parts."""

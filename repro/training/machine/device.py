@@ -86,7 +86,7 @@ def check_switches(runtime: Runtime, device: torch.device) -> None:
         raise UserError("--precision tf32 needs a GPU; on the CPU use fp32 or bf16")
     if runtime.fused:
         _check_fused_switches(runtime, device)
-    check_stacked(runtime, device.type)
+    check_stacked(runtime, device)
 
 
 def _check_fused_switches(runtime: Runtime, device: torch.device) -> None:
@@ -128,9 +128,9 @@ def set_products(precision: Precision) -> None:
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == Precision.TF32
 
 
-def check_stacked(runtime: Runtime, device: str) -> None:
+def check_stacked(runtime: Runtime, device: torch.device) -> None:
     """Raise UserError for stacked seeds in bf16 on a CPU: its autocast leaves convolutions under vmap in fp32."""
-    if runtime.together == Together.STACKED and runtime.precision == Precision.BF16 and device == "cpu":
+    if runtime.together == Together.STACKED and runtime.precision == Precision.BF16 and device.type == "cpu":
         raise UserError(
             "stacked seeds in bf16 need a GPU: on a CPU their convolutions stay in fp32; use --together off"
         )

@@ -53,9 +53,9 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def share(n: int) -> slice:
-    """Return this process's share of n items."""
-    return slice(n * rank() // count(), n * (rank() + 1) // count())
+def share(n: int) -> range:
+    """Return the places of this process's share of n items."""
+    return range(n * rank() // count(), n * (rank() + 1) // count())
 
 
 def parallel(network: nn.Module) -> nn.Module:

@@ -14,7 +14,7 @@ from torch.utils import data
 from repro.data import DatasetKind
 from repro.data.files.annotations import Scene
 from repro.data.files.image_files import read
-from repro.data.inputs.augment import Normalise, with_declared
+from repro.data.inputs.normalise import Normalise, with_declared
 from repro.data.readers.coco import DetectionFolder, DetectionPart
 from repro.errors import UserError
 from repro.models.detector import Scenes

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from repro.data.inputs.augment import Normalise
-from repro.data.inputs.procedure import Procedure, TestViews
+from repro.data.inputs.normalise import Normalise
+from repro.data.inputs.procedure import Procedure
 from repro.data.inputs.protocol import Averaged, Views
+from repro.data.inputs.views import TestViews
 from repro.data.readers.folder import Files
 from repro.models.fully_convolutional import fully_convolutional
 from repro.runtime import Runtime

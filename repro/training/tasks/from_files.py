@@ -13,10 +13,10 @@ from torch import nn
 from repro.bars import with_bar
 from repro.cached import read_cached, write_cached
 from repro.data import DatasetKind
-from repro.data.inputs.augment import check_spread, with_declared
-from repro.data.inputs.procedure import Procedure, TestViews, procedure_of
+from repro.data.inputs.normalise import check_spread, with_declared
+from repro.data.inputs.procedure import Procedure, procedure_of
 from repro.data.inputs.protocol import ONE_CROP, Protocol
-from repro.data.inputs.views import TrainViews
+from repro.data.inputs.views import TestViews, TrainViews
 from repro.data.readers.folder import Files, ImageFolder
 from repro.paths import cache_folder
 from repro.recipes import Recipe

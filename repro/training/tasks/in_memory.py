@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from repro.data import DATASETS, Dataset, DatasetKind, Images
-from repro.data.inputs.augment import Draws, augment, draw, normaliser, with_declared
+from repro.data.inputs.augment import Draws, augment, draw
+from repro.data.inputs.normalise import normaliser, with_declared
 from repro.data.inputs.preprocess import preprocessed
 from repro.errors import UserError
 from repro.recipes import Recipe

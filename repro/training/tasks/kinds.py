@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from repro.data import DATASETS, Dataset, DatasetKind, load
+from repro.data import DATASETS, DatasetKind, load
 from repro.data.readers.coco import DetectionFolder
 from repro.data.readers.folder import ImageFolder
 from repro.experiment import Experiment
@@ -30,12 +30,10 @@ def task_for(experiment: Experiment, root: Path, runtime: Runtime, device: torch
         RunFailed: they cannot be downloaded.
     """
     recipe, data = experiment.recipe, load(experiment.dataset, root)
-    if DATASETS[experiment.dataset].kind is DatasetKind.IMAGE_FILES:
-        assert isinstance(data, ImageFolder)
+    if isinstance(data, ImageFolder):
         return FileClassification(recipe, data, runtime, device)
     if isinstance(data, DetectionFolder):
         return Detection(recipe, data, runtime, device)
-    assert isinstance(data, Dataset)
     if DATASETS[experiment.dataset].kind is DatasetKind.SEGMENTATION:
         return Segmentation(recipe, data, runtime, device)
     return in_memory_task(recipe, data, runtime, device)

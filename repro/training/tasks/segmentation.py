@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from repro.bars import with_bar
 from repro.data import Dataset, DatasetKind
-from repro.data.inputs.augment import normaliser, with_declared
 from repro.data.inputs.deform import draw_warp, places, read
+from repro.data.inputs.normalise import normaliser, with_declared
 from repro.errors import UserError
 from repro.models.options import shape_text
 from repro.recipes import Recipe

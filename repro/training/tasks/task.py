@@ -31,25 +31,39 @@ FOR_CLASSES = ("label_smoothing", "auxiliary")
 """Values that only a classification uses."""
 FOR_BOXES = ("resize_limit",)
 """Values that only a detection uses."""
-_VALUES: Mapping[DatasetKind, tuple[Collection[tuple[str, ...]], Collection[str], str]] = {
-    DatasetKind.IN_MEMORY: ((), {*FOR_FILES, *FOR_TILES, *FOR_BOXES, "color_jitter"}, "images in memory"),
-    DatasetKind.IMAGE_FILES: (
-        (("scaled_crop", "random_crop"), ("resize",), ("test_crop",)),
-        {*FOR_SMALL_IMAGES, *FOR_TILES, *FOR_BOXES},
+
+
+class TaskValues(NamedTuple):
+    """Which values of recipes a task uses."""
+
+    images: str
+    """Its images in words."""
+    ignored: Collection[str]
+    """The values that it would ignore."""
+    needed: Collection[tuple[str, ...]] = ()
+    """Groups of values; it needs one of each group."""
+
+
+VALUES = {
+    DatasetKind.IN_MEMORY: TaskValues("images in memory", {*FOR_FILES, *FOR_TILES, *FOR_BOXES, "color_jitter"}),
+    DatasetKind.IMAGE_FILES: TaskValues(
         "image files",
+        ignored={*FOR_SMALL_IMAGES, *FOR_TILES, *FOR_BOXES},
+        needed=(("scaled_crop", "random_crop"), ("resize",), ("test_crop",)),
     ),
-    DatasetKind.SEGMENTATION: (
-        (("tile",),),
-        {*FOR_FILES, *FOR_SMALL_IMAGES, *FOR_CLASSES, *FOR_BOXES},
+    DatasetKind.SEGMENTATION: TaskValues(
         "slices for segmentation",
+        ignored={*FOR_FILES, *FOR_SMALL_IMAGES, *FOR_CLASSES, *FOR_BOXES},
+        needed=(("tile",),),
     ),
-    DatasetKind.DETECTION: (
-        (("resize",), ("resize_limit",), ("mean",)),
-        {*FOR_FILES, *FOR_SMALL_IMAGES, *FOR_TILES, *FOR_CLASSES, "color_jitter", "batchnorm_images"} - {"resize"},
+    DatasetKind.DETECTION: TaskValues(
         "images for detection",
+        ignored={*FOR_FILES, *FOR_SMALL_IMAGES, *FOR_TILES, *FOR_CLASSES, "color_jitter", "batchnorm_images"}
+        - {"resize"},
+        needed=(("resize",), ("resize_limit",), ("mean",)),
     ),
 }
-"""By kind of dataset: the values of which it needs one each, those that it would ignore, and its images in words."""
+"""By kind of dataset."""
 
 
 class Batch(NamedTuple):
@@ -105,16 +119,16 @@ class Task(Protocol):
 
 def check_task_values(recipe: Recipe, kind: DatasetKind) -> None:
     """Raise UserError for a recipe that lacks values for a kind of dataset, or has values that would be ignored."""
-    needed, ignored, images = _VALUES[kind]
-    for names in needed:
+    values = VALUES[kind]
+    for names in values.needed:
         if not any(getattr(recipe, name) for name in names):
             raise UserError(
-                f"recipe {recipe.name} has no {' or '.join(names)}, which {images} need; set it, "
+                f"recipe {recipe.name} has no {' or '.join(names)}, which {values.images} need; set it, "
                 "or choose another recipe"
             )
     for name, value in recipe.values().items():
-        if name in ignored:
+        if name in values.ignored:
             raise UserError(
-                f"recipe {recipe.name} has {name}={shown(name, value)}, which is not supported for {images}; leave it "
-                "out, or choose another recipe"
+                f"recipe {recipe.name} has {name}={shown(name, value)}, which is not supported for {values.images}; "
+                "leave it out, or choose another recipe"
             )
