@@ -30,16 +30,7 @@ from repro.models.outside.factory import check_output
 from repro.models.outside.location import label, recorded, remember
 from repro.models.typed import typed_name
 from repro.paths import data_folder
-from repro.recipes import (
-    RECIPES,
-    Recipe,
-    default_recipe,
-    find_network,
-    has_default,
-    network_folders,
-    overridden,
-    recipe,
-)
+from repro.recipes import RECIPES, Recipe, default_recipe, find_network, has_default, network_folders, overridden
 from repro.recipes.entries import check_values
 from repro.stored_experiment import StoredExperiment
 from repro.text import choose
@@ -140,7 +131,7 @@ class Experiment:
         if stored.recipe not in RECIPES:
             raise UserError(f"its recipe {stored.recipe} is unknown here; name the folder of its paper with --papers")
         check_values(stored.values)
-        changed = recipe(stored.recipe).with_values(stored.values)
+        changed = RECIPES[stored.recipe].with_values(stored.values)
         check_declaration(changed.dataset, stored.declaration or None)
         if stored.network:  # its code does not run before it is built
             model = remember(model, msgspec.to_builtins(stored.network), network_folders())
@@ -175,7 +166,7 @@ def experiment_for(
             the model predicts something other than the labels of the dataset, or the recipe cannot have a value.
     """
     model = find_network(model)
-    named = recipe(choose("recipe", recipe_name, RECIPES)) if recipe_name else None
+    named = RECIPES[choose("recipe", recipe_name, RECIPES)] if recipe_name else None
     where = find_dataset(dataset) if dataset else named.dataset if named else own_dataset(model)
     check_task(model, where)
     chosen = named or _default(model, where, options)
@@ -265,7 +256,7 @@ def _default(model: str, dataset: str, options: Mapping[str, OptionValue]) -> Re
     known = has_default(model, dataset)  # otherwise no code of the network runs
     name = default_recipe(model, dataset, resolve_options(model, options, dataset)) if known else None
     if name is not None:
-        return recipe(name)
+        return RECIPES[name]
     typed, fitting = typed_name(model), ", ".join(name for name, each in RECIPES.items() if each.dataset == dataset)
     if not fitting:
         raise UserError(f"no paper here trains {typed} on {dataset}; repro list recipes")

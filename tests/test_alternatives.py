@@ -17,7 +17,7 @@ from repro.comparison.alternatives import Trial, TriedAlternative
 from repro.comparison.join import Comparison
 from repro.comparison.rule import Judgement
 from repro.comparison.verdict import Verdict
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.recipes.alternatives import Alternative, alternatives_of
 from repro.report import ReportFormat
 from repro.report.alternatives import AlternativesReport
@@ -208,7 +208,7 @@ def report_of(alternative: Alternative, expected: float = 0.0, changed: float = 
 
 @pytest.mark.parametrize(("expected", "margin"), [(0.0, "± 0.53"), (0.17, "+0.17 ± 0.53")])
 def test_the_margin_of_the_best_of_several_runs_is_shown_with_what_is_expected(expected: float, margin: str) -> None:
-    (line,) = report_of(next(alternatives_of(recipe("resnet-cifar10"))), expected).grid.lines
+    (line,) = report_of(next(alternatives_of(RECIPES["resnet-cifar10"])), expected).grid.lines
     assert margin in [each.text for each in line.cells]
 
 

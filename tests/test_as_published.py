@@ -3,7 +3,7 @@
 import pytest
 
 from repro.models import build
-from repro.recipes import default_recipe, recipe
+from repro.recipes import RECIPES, default_recipe
 from repro.training.schedule import lr_at
 
 NESTEROV = {"momentum": 0.9, "nesterov": True}
@@ -76,7 +76,7 @@ PUBLISHED: dict[str, dict[str, object]] = {
 
 @pytest.mark.parametrize(("name", "published"), PUBLISHED.items(), ids=PUBLISHED)
 def test_a_recipe_is_as_published(name: str, published: dict[str, object]) -> None:
-    chosen = recipe(name)
+    chosen = RECIPES[name]
     assert {value: getattr(chosen, value) for value in published} == published
 
 
@@ -97,7 +97,7 @@ def test_a_recipe_is_as_published(name: str, published: dict[str, object]) -> No
 def test_pixels_are_normalised_as_published(
     name: str, unit: int, mean: tuple[float, ...], std: tuple[float, ...], within: float
 ) -> None:
-    chosen = recipe(name)
+    chosen = RECIPES[name]
     assert chosen.preprocessing == ""
     assert [unit * each for each in chosen.mean] == pytest.approx(mean, rel=0, abs=within)
     assert [unit * each for each in chosen.std] == pytest.approx(std, rel=0, abs=within)
@@ -107,7 +107,7 @@ def test_pixels_are_normalised_as_published(
 def test_resnet_110_warms_up_and_smaller_ones_do_not(depth: int) -> None:
     name = default_recipe(f"resnet{depth}", "cifar10", {})
     assert name
-    rates = [lr_at(recipe(name), step, 50_000) for step in (0, 399, 400)]
+    rates = [lr_at(RECIPES[name], step, 50_000) for step in (0, 399, 400)]
     assert rates == ([0.01, 0.01, 0.1] if depth == 110 else [0.1, 0.1, 0.1])
 
 
@@ -126,7 +126,7 @@ def test_test_images_are_prepared_as_for_torchvisions_first_weights(network: str
     from torchvision.models import get_model_weights
 
     theirs = get_model_weights(twin)["IMAGENET1K_V1"].transforms()
-    chosen = recipe(f"torchvision-{network}")
+    chosen = RECIPES[f"torchvision-{network}"]
     assert chosen.resize == 256
     assert ([chosen.resize], [chosen.test_crop]) == (theirs.resize_size, theirs.crop_size)
     assert (list(chosen.mean), list(chosen.std)) == (theirs.mean, theirs.std)
@@ -142,5 +142,5 @@ def test_torchvisions_networks_have_its_dropout(model: str, rate: float) -> None
     theirs = {each.p for each in twin.modules() if isinstance(each, nn.Dropout)} or {0.0}
     built = build("resnet18" if model == "resnet" else model, {}, classes=10, dropout=rate)
     ours = {each.p for each in built.modules() if isinstance(each, nn.Dropout)} or {0.0}
-    assert recipe(f"torchvision-{model}").dropout == rate
+    assert RECIPES[f"torchvision-{model}"].dropout == rate
     assert theirs == ours == {rate}

@@ -10,9 +10,9 @@ from torch import Tensor
 from repro.data.inputs.augment import Draws, augment, draw
 from repro.data.inputs.normalise import Normalise, mean_image, normaliser
 from repro.errors import UserError
-from repro.recipes import Recipe, recipe
+from repro.recipes import RECIPES, Recipe
 
-MIRU = recipe("miru2020-cifar100")
+MIRU = RECIPES["miru2020-cifar100"]
 
 
 def one_by_one(images: Tensor, draws: Draws, chosen: Recipe) -> Tensor:
@@ -57,7 +57,7 @@ def test_reflect_and_zero_padding_differ_at_the_border() -> None:
 
 
 def test_a_recipe_without_augmentation_leaves_images_alone() -> None:
-    chosen = recipe("densenet-cifar10")
+    chosen = RECIPES["densenet-cifar10"]
     images = torch.randn(4, 3, 32, 32)
     assert torch.equal(augment(images, draw(chosen, 4, torch.Generator()), chosen), images)
 
@@ -71,7 +71,7 @@ def test_normalisation_is_per_channel() -> None:
 
 def test_a_recipe_without_statistics_takes_the_training_sets() -> None:
     pixels = torch.randint(0, 256, (32, 3, 8, 8), dtype=torch.uint8)
-    normalised = normaliser(recipe("digits"), pixels)(pixels)
+    normalised = normaliser(RECIPES["digits"], pixels)(pixels)
     torch.testing.assert_close(normalised.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     torch.testing.assert_close(normalised.std((0, 2, 3)), torch.ones(3), atol=1e-5, rtol=0)
 
@@ -80,14 +80,14 @@ def test_images_in_memory_with_a_constant_channel_need_declared_statistics() -> 
     pixels = torch.randint(0, 256, (32, 3, 8, 8), dtype=torch.uint8)
     pixels[:, 1] = 9
     with pytest.raises(UserError, match="a channel of the training images of digits is constant; declare mean and std"):
-        normaliser(recipe("digits"), pixels)
-    known = replace(recipe("digits"), mean=(0.5,) * 3, std=(0.5,) * 3)
+        normaliser(RECIPES["digits"], pixels)
+    known = replace(RECIPES["digits"], mean=(0.5,) * 3, std=(0.5,) * 3)
     assert normaliser(known, pixels)(pixels).isfinite().all()
 
 
 def test_wide_resnets_of_may_2016_crop_a_batch_at_once() -> None:
     """szagoruyko/wide-residual-networks 06e84a4: one offset for a batch; since 730d723 one for each image."""
-    early, later = recipe("wrn-cifar10-zca"), recipe("wrn-cifar10")
+    early, later = RECIPES["wrn-cifar10-zca"], RECIPES["wrn-cifar10"]
     draws = draw(early, 1000, torch.Generator().manual_seed(0))
     offsets = [torch.stack([draws.dy, draws.dx], 1)[first : first + 128].unique(dim=0) for first in range(0, 1000, 128)]
     assert [len(each) for each in offsets] == [1] * 8
@@ -96,16 +96,16 @@ def test_wide_resnets_of_may_2016_crop_a_batch_at_once() -> None:
 
 
 def test_wide_resnets_of_may_2016_mirror_half_of_each_batch() -> None:
-    draws = draw(recipe("wrn-cifar10-zca"), 300, torch.Generator().manual_seed(0))
+    draws = draw(RECIPES["wrn-cifar10-zca"], 300, torch.Generator().manual_seed(0))
     assert [int(part.sum()) for part in draws.flip.split(128)] == [64, 64, 22]
     assert not torch.equal(draws.flip[:128], draws.flip[128:256])
-    by_chance = [int(part.sum()) for part in draw(recipe("wrn-cifar10"), 1280, torch.Generator()).flip.split(128)]
+    by_chance = [int(part.sum()) for part in draw(RECIPES["wrn-cifar10"], 1280, torch.Generator()).flip.split(128)]
     assert len(set(by_chance)) > 1
 
 
 def test_draws_of_a_batch_also_apply_to_its_parts() -> None:
     """Several processes each have a share of a batch."""
-    chosen = recipe("wrn-cifar10-zca")
+    chosen = RECIPES["wrn-cifar10-zca"]
     draws = draw(chosen, 128, torch.Generator().manual_seed(0))
     images = torch.randn(128, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     halves = [augment(images[part], draws.at(part), chosen) for part in (slice(0, 64), slice(64, 128))]
@@ -115,7 +115,7 @@ def test_draws_of_a_batch_also_apply_to_its_parts() -> None:
 def test_the_mean_image_is_subtracted_and_nothing_divided() -> None:
     """He et al., arXiv 1512.03385, section 4.2, subtract the per-pixel mean."""
     pixels = torch.randint(256, (50, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    normalised = normaliser(recipe("resnet-cifar10"), pixels)(pixels)
+    normalised = normaliser(RECIPES["resnet-cifar10"], pixels)(pixels)
     torch.testing.assert_close(normalised, pixels / 255 - (pixels / 255).mean(0))
     assert mean_image(pixels).shape == (3, 32, 32)
     assert normalised.std().item() == pytest.approx((pixels / 255).std().item(), rel=0.02)

@@ -29,7 +29,7 @@ from repro.data.readers.folder import list_files
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.runtime import Precision, Runtime
 from repro.training.machine.device import set_products
 
@@ -63,7 +63,7 @@ def test_every_variant_is_measured_with_the_baseline(capsys: pytest.CaptureFixtu
 
 @pytest.mark.slow
 def test_validation_images_dropped_batches_and_whitening_are_measured_too() -> None:
-    experiment = replace(TINY, recipe=replace(recipe("wrn-cifar10-zca"), validation_images=1000, batch=10))
+    experiment = replace(TINY, recipe=replace(RECIPES["wrn-cifar10-zca"], validation_images=1000, batch=10))
     for each in bench(experiment, Runtime(device="cpu"), 0.01, Path()):
         assert each.recipe_seconds == pytest.approx(200 * 49_000 / each.images_per_second)
 
@@ -95,12 +95,12 @@ def test_the_measured_product_takes_little_time(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_run_that_counts_in_iterations_ends_within_an_epoch() -> None:
-    assert images_in_recipe(recipe("resnet-cifar10"), 50_000) == 163 * 50_000 + 267 * 128
+    assert images_in_recipe(RECIPES["resnet-cifar10"], 50_000) == 163 * 50_000 + 267 * 128
 
 
 def test_the_baseline_shows_the_recipes_images() -> None:
     """Without augmentation, the baseline and ours have the same inputs."""
-    chosen = recipe("densenet-cifar10")
+    chosen = RECIPES["densenet-cifar10"]
     images = random_data("cifar10").train
     plain, _ = Decoded(images, chosen)[7]
     ours = normaliser(chosen, images.pixels)(images.pixels[7:8])[0]

@@ -124,10 +124,10 @@ def test_the_real_data_are_read(real_data: Path, name: str, classes: int) -> Non
 
 
 def test_the_real_data_have_the_published_statistics(real_data: Path) -> None:
-    from repro.recipes import recipe
+    from repro.recipes import RECIPES
 
     pixels = data.load("cifar100", real_data).train.pixels.double() / 255
-    published = recipe("miru2020-cifar100")
+    published = RECIPES["miru2020-cifar100"]
     assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(published.mean, abs=6e-5)
     assert pixels.std((0, 2, 3)).tolist() == pytest.approx(published.std, abs=6e-5)
 

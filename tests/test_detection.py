@@ -32,7 +32,7 @@ from repro.models import build
 from repro.models.detector import Detector, Pyramid, Scenes
 from repro.models.resnet import resnet_bottleneck
 from repro.paths import Folders
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.report import Report
 from repro.runtime import Runtime, Together
 from repro.store.curves import read_curve
@@ -389,7 +389,7 @@ def test_the_learning_rate_rises_in_equal_parts_as_in_torchvision() -> None:
     """references/detection/engine.py: torch's LinearLR from 1/1000 within 1,000 steps."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.02)
     theirs = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1 / 1000, total_iters=1000)
-    chosen = recipe("faster-rcnn-coco")
+    chosen = RECIPES["faster-rcnn-coco"]
     for step in range(1002):
         assert math.isclose(lr_at(chosen, step, 117_266), optimizer.param_groups[0]["lr"], rel_tol=1e-9)
         optimizer.step()

@@ -11,7 +11,7 @@ from watching import engine_of, train_to_end
 
 from repro.data.inputs.deform import draw_warp, places
 from repro.experiment import Experiment
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.recipes.effects import EFFECTS, without_effect
 
 CPU = torch.device("cpu")
@@ -58,14 +58,14 @@ def test_every_value_with_a_need_is_tried() -> None:
 
 
 def test_a_coarse_grid_without_displacements_moves_nothing() -> None:
-    found = [replace(recipe("unet-isbi"), elastic=0.0, elastic_grid=grid, tile=8, margin=0) for grid in (2, 3)]
+    found = [replace(RECIPES["unet-isbi"], elastic=0.0, elastic_grid=grid, tile=8, margin=0) for grid in (2, 3)]
     assert [EFFECTS["elastic_grid"].holds(each) for each in found] == [False, False]
     where = [places(draw_warp(each, 16, 16, torch.Generator().manual_seed(0)), each, CPU) for each in found]
     assert torch.equal(*where)
 
 
 def test_only_stated_values_are_reported() -> None:
-    changed = replace(recipe("digits"), gamma=0.5, milestones=(0.5,))
+    changed = replace(RECIPES["digits"], gamma=0.5, milestones=(0.5,))
     assert list(without_effect(changed)) == []
     stated = replace(changed, stated=frozenset({"gamma", "milestones"}))
     assert [name for name, _ in without_effect(stated)] == ["milestones", "gamma"]

@@ -18,7 +18,7 @@ from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.paths import Folders
-from repro.recipes import Recipe, recipe
+from repro.recipes import RECIPES, Recipe
 from repro.recipes.contradictions import contradiction
 from repro.runtime import Runtime
 from repro.training.checkpoints import checkpoint
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("small_digits")
 
 
 def changed(**values: object) -> Recipe:
-    return replace(recipe("digits"), nesterov=False, **values)  # type: ignore[arg-type]
+    return replace(RECIPES["digits"], nesterov=False, **values)  # type: ignore[arg-type]
 
 
 def updated(rule: str, lr: float | torch.Tensor, gradients: list[torch.Tensor]) -> torch.Tensor:
@@ -263,7 +263,7 @@ def test_a_network_without_auxiliary_classifiers_is_refused() -> None:
     ],
 )
 def test_values_that_exclude_each_other_are_refused(values: dict[str, object], reason: str) -> None:
-    assert contradiction(replace(recipe("digits"), **{"nesterov": False, **values})) == reason  # type: ignore[arg-type]
+    assert contradiction(replace(RECIPES["digits"], **{"nesterov": False, **values})) == reason  # type: ignore[arg-type]
 
 
 class Shown(Files):

@@ -38,7 +38,7 @@ from repro.check.setting import (
 )
 from repro.check.timing import StepTiming, facts, step_timings
 from repro.check.worker import Deadline, Worker, run_jobs
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.runtime import Runtime
 from repro.training.checkpoints import checkpoint
 from repro.training.engine import engine as engines
@@ -266,7 +266,7 @@ def test_a_wrong_gradient_of_a_large_batch_is_caught() -> None:
 def test_the_kernels_are_checked_on_batches_of_the_papers() -> None:
     names = [each.name for each in checks(GPU) if f"batches of {LARGE}" in each.name]
     assert [each.split(":")[0] for each in names] == ["tf32, fused", "fp64, fused"]
-    assert recipe("resnet-cifar10").batch == LARGE
+    assert RECIPES["resnet-cifar10"].batch == LARGE
 
 
 @pytest.mark.parametrize("broken", ["momentum_buffer", "nan"])

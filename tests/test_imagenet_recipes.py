@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from repro.models import build
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.training.initialise import INITIALISERS
 from repro.training.schedule import lr_at
 
@@ -12,7 +12,7 @@ IMAGES = 1_281_167
 
 
 def rates(name: str, *epochs: int) -> list[float]:
-    chosen = recipe(name)
+    chosen = RECIPES[name]
     return [lr_at(chosen, epoch * chosen.steps_per_epoch(IMAGES), IMAGES) for epoch in epochs]
 
 
@@ -42,7 +42,7 @@ def test_initial_weights_are_torchvisions(name: str, model: str, twin: str) -> N
 
     torch.manual_seed(0)
     ours, theirs = build(model, {}, classes=1000), torchvision.models.get_model(twin)
-    INITIALISERS[recipe(name).init](ours)
+    INITIALISERS[RECIPES[name].init](ours)
     for own, their in zip(ours.parameters(), theirs.parameters(), strict=True):
         if own.numel() > 10_000:
             assert own.std().item() == pytest.approx(their.std().item(), rel=0.05)

@@ -54,7 +54,7 @@ from repro.kernels.side_streams import SIDE_STREAMS
 from repro.models.dense_resnet import denseresnet_cifar
 from repro.models.resnet import BasicBlock, resnet_bottleneck, resnet_cifar
 from repro.paths import Folders
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.runtime import Runtime
 from repro.training.engine.engine import Engine
 from repro.training.engine.exact_batchnorm import take_exact_statistics
@@ -354,13 +354,13 @@ def test_which_networks_have_kernels() -> None:
     assert has_kernels(dense)
     assert not has_kernels(resnet_bottleneck(depth=50, classes=10, small=True))
     with pytest.raises(UserError, match=r"^--fused has kernels for DenseResNet and for ResNet with basic blocks;"):
-        check_fused(nn.Linear(2, 2), recipe("miru2020-cifar100"))
+        check_fused(nn.Linear(2, 2), RECIPES["miru2020-cifar100"])
     for changed, line in (
         ({"dataset": "imagenet"}, "the kernels of --fused are for small images, not for imagenet"),
         ({"batchnorm_images": 64}, "--fused normalises over the whole batch, not over batchnorm_images=64"),
     ):
         with pytest.raises(UserError, match=f"^{line}; leave it out"):
-            check_fused(dense, replace(recipe("miru2020-cifar100"), **changed))
+            check_fused(dense, replace(RECIPES["miru2020-cifar100"], **changed))
     use_kernels(dense)
     assert [type(each.branch).__name__ for each in dense.blocks] == ["FusedBranch", "Sequential", "Sequential"]
     assert isinstance(dense.blocks[0].branch, FusedBranch)

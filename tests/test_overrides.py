@@ -8,7 +8,7 @@ from commands import repro
 
 from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
-from repro.recipes import RECIPES, deviations, overridden, overrides_of, recipe
+from repro.recipes import RECIPES, deviations, overridden, overrides_of
 from repro.recipes.overrides import SETTABLE
 from repro.store.results import every_record
 
@@ -44,7 +44,7 @@ def resnet20(*overrides: str, epochs: int | None = None) -> Experiment:
     ],
 )
 def test_a_value_is_read_by_the_type_of_its_field(override: str, name: str, value: object) -> None:
-    found = getattr(overridden(recipe("resnet-cifar10"), [override]), name)
+    found = getattr(overridden(RECIPES["resnet-cifar10"], [override]), name)
     assert (found, type(found)) == (value, type(value))
 
 
@@ -98,11 +98,11 @@ REFUSED = [
     ],
 )
 def test_a_value_that_has_an_effect_is_taken(overrides: list[str]) -> None:
-    assert len(deviations(overridden(recipe("digits"), overrides))) == len(overrides)
+    assert len(deviations(overridden(RECIPES["digits"], overrides))) == len(overrides)
 
 
 def test_a_tuning_is_kept_however_few_epochs_there_are() -> None:
-    tuned = recipe("miru2020-imagenet-resnet34-tuned")
+    tuned = RECIPES["miru2020-imagenet-resnet34-tuned"]
     made = overridden(tuned, ["epochs=1", "tune_epochs=1"])
     assert (made.tune_epochs, made.tune_batch, made.tune_lr) == (1, tuned.tune_batch, tuned.tune_lr)
 
@@ -155,9 +155,9 @@ def test_overrides_are_part_of_the_experiment_and_of_its_deviations() -> None:
 def test_the_overrides_between_two_recipes_lead_from_one_to_the_other(name: str) -> None:
     """Every value survives being written as text, in full precision."""
     names = list(RECIPES)
-    other = recipe(names[names.index(name) - 1])
-    typed = overrides_of(other, recipe(name))
-    made = overridden(recipe(name), [f"{key}={text}" for key, text in typed.items()])
+    other = RECIPES[names[names.index(name) - 1]]
+    typed = overrides_of(other, RECIPES[name])
+    made = overridden(RECIPES[name], [f"{key}={text}" for key, text in typed.items()])
     assert {each: getattr(made, each) for each in SETTABLE} == {each: getattr(other, each) for each in SETTABLE}
 
 

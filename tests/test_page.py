@@ -21,7 +21,7 @@ from repro.comparison.join import Comparison, compare
 from repro.comparison.verdict import Verdict
 from repro.counting.count import Count, Subject
 from repro.experiment import experiment_for
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.report.formats import html as page_module
 from repro.report.formats.html import html_page, stamp
 from repro.report.formats.html.pictures import curve_pictures, slim
@@ -142,7 +142,7 @@ def test_runs_are_listed_and_those_that_deviate_are_not_used(text: str, records:
 
 def test_recipes_are_shown_with_every_value_and_its_source(text: str) -> None:
     rows = {line[0]: line[1:] for line in Page(text).sections["cifar100"] if line}
-    chosen = recipe("miru2020-cifar100")
+    chosen = RECIPES["miru2020-cifar100"]
     assert chosen.values().keys() | chosen.sources.keys() <= rows.keys()
     assert rows["epochs"] == ["300", "inferred", "config/cifar100/resnet-110.txt of takedarts/DenseResNet 4cfca0f"]
     assert rows["batch"] == ["64", "printed", ""]

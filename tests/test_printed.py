@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from repro.data.inputs.protocol import ONE_CROP, Averaged, Protocol, Views
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.tables import PrintedError, read_table, table_names
 
 DENSENET = {
@@ -146,7 +146,7 @@ def test_wide_resnets_have_more_dropout_on_svhn(name: str) -> None:
     """The rate is 0.3 on CIFAR and 0.4 on SVHN (arXiv 1605.07146v4, section 3.4)."""
     errors = [error for error in read_table(name).errors() if error.row.model == "wrn"]
     rates = {(error.dataset == "svhn", error.options["dropout"]) for error in errors}
-    assert all(recipe(str(error.recipe)).dataset == error.dataset for error in errors)
+    assert all(RECIPES[str(error.recipe)].dataset == error.dataset for error in errors)
     assert rates <= {(False, 0.0), (False, 0.3), (True, 0.0), (True, 0.4)}
     assert {(False, 0.3), (True, 0.4)} <= rates
 

@@ -20,7 +20,7 @@ from repro.errors import Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment
 from repro.paths import Folders
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.runtime import Runtime
 from repro.store.results import Record, read_records
 from repro.training.checkpoints import checkpoint
@@ -165,9 +165,9 @@ def test_a_dropped_last_batch_needs_no_shares() -> None:
     check = partial(_check_shares, images=50_005)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "count", lambda: 41)
-        check(recipe("wrn-cifar10"))  # 50,005 = 390 x 128 + 85
+        check(RECIPES["wrn-cifar10"])  # 50,005 = 390 x 128 + 85
         with pytest.raises(UserError, match="the smallest batch has 21 images, too few for 41 processes"):
-            check(recipe("densenet-cifar10"))
+            check(RECIPES["densenet-cifar10"])
 
 
 def check_average(rank: int, port: int, experiment: Experiment, folders: Folders) -> None:

@@ -35,7 +35,7 @@ from repro.paths import Folders
 from repro.planning import needed
 from repro.planning.needed import complete, incomplete
 from repro.planning.state import RunState, status_of
-from repro.recipes import Library, recipe, within
+from repro.recipes import RECIPES, Library, within
 from repro.report.cells import error_cell
 from repro.report.notes import notes_of
 from repro.store.protocol_tests import FILE, ProtocolTest, measured, plain, recorded_tests
@@ -113,7 +113,7 @@ def test_ten_crops_are_at_the_corners_and_the_centre() -> None:
 
 def test_alexnets_ten_crops_are_of_the_central_square() -> None:
     """Krizhevsky et al., section 2: the central 256x256 patch of the rescaled image."""
-    procedure = replace(procedure_of(recipe("alexnet-imagenet")), protocol=TEN)
+    procedure = replace(procedure_of(RECIPES["alexnet-imagenet"]), protocol=TEN)
     assert procedure.square
     (crops,) = views_of(TEN, ramp(40, 50), resize=40, crop=32, square=procedure.square)
     assert corners(crops) == [(5, 0), (13, 0), (5, 8), (13, 8), (9, 4)]
@@ -208,7 +208,7 @@ def test_protocols_differ_on_textures_and_agree_on_images_of_one_colour(
 def test_protocols_differ_on_photographs(real_images: Path, network: nn.Module) -> None:
     data = load("tiny-imagenet-10", real_images)
     assert isinstance(data, ImageFolder)
-    procedure = procedure_of(recipe("tiny-imagenet-10"))
+    procedure = procedure_of(RECIPES["tiny-imagenet-10"])
     dense = Protocol(views=Views.DENSE, scales=(72, 96), averaged=Averaged.PROBABILITIES)
     metrics = [
         FileTest(first(6, data), replace(procedure, protocol=each), HERE, CPU).test(network)

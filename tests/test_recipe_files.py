@@ -10,7 +10,7 @@ import pytest
 import repro.recipes
 from repro.data import DATASETS
 from repro.errors import UserError
-from repro.recipes import RECIPES, Source, SourceKind, default_recipe, read_recipes, recipe
+from repro.recipes import RECIPES, Source, SourceKind, default_recipe, read_recipes
 from repro.recipes.alternatives import alternatives_of
 from repro.recipes.reading import survey_recipes
 from repro.recipes.schema import schema
@@ -149,8 +149,8 @@ def test_alternatives_are_no_part_of_the_values(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_alternative_that_is_shipped_has_a_reason(name: str) -> None:
-    for value in recipe(name).alternatives:
-        assert any(each.note for each in recipe(name).sources[value] if each.kind is SourceKind.INFERRED)
+    for value in RECIPES[name].alternatives:
+        assert any(each.note for each in RECIPES[name].sources[value] if each.kind is SourceKind.INFERRED)
 
 
 def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from repro.data.inputs.normalise import normaliser
 from repro.experiment import experiment_for
 from repro.models import build
-from repro.recipes import RECIPES, Recipe, SourceKind, deviations, recipe
+from repro.recipes import RECIPES, Recipe, SourceKind, deviations
 from repro.recipes.recipe import VALUES, Init
 from repro.recipes.values import values_of
 from repro.runtime import Runtime
@@ -21,7 +21,7 @@ CIFAR = 50_000
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_value_has_a_source(name: str) -> None:
-    chosen = recipe(name)
+    chosen = RECIPES[name]
     assert chosen.name == name
     for each in fields(Recipe):
         if each.name in VALUES and each.name != "dataset" and getattr(chosen, each.name) != each.default:
@@ -37,7 +37,7 @@ def test_recipes_may_name_every_initialisation() -> None:
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith("miru2020")])
 def test_the_epochs_of_the_miru_paper_are_marked_as_inferred(name: str) -> None:
-    chosen = recipe(name)
+    chosen = RECIPES[name]
     assert (chosen.epochs, chosen.warmup_epochs) == (300, 5)
     tuning = ["tune_epochs", "tune_batch", "tune_lr"] if name.endswith("-tuned") else []
     unprinted = ["epochs", "warmup_epochs", *tuning]
@@ -55,12 +55,12 @@ def test_the_epochs_of_the_miru_paper_are_marked_as_inferred(name: str) -> None:
 )
 def test_all_parameters_decay_as_in_the_authors_code(name: str) -> None:
     """In DenseResNet at c1fa035, from the weeks of the paper; its option to exclude BatchNorm is newer (40abad8)."""
-    scope = {each.name: each for each in values_of(recipe(name))}["decay_scope"]
+    scope = {each.name: each for each in values_of(RECIPES[name])}["decay_scope"]
     assert (scope.value, scope.sources[0].kind, scope.inferred) == ("all", SourceKind.CODE, False)
 
 
 def test_warm_up_then_cosine_once_per_epoch() -> None:
-    chosen = recipe("miru2020-cifar100")
+    chosen = RECIPES["miru2020-cifar100"]
     steps = chosen.steps_per_epoch(CIFAR)
     assert steps == 782
     rates = [lr_at(chosen, epoch * steps, CIFAR) for epoch in (0, 4, 5, 150, 299)]
@@ -87,7 +87,7 @@ def test_rates_drop_at_the_start_of_the_authors_epochs(
     name: str, images: int, steps: int, epochs: tuple[int, ...], rates: tuple[float, ...]
 ) -> None:
     """As in their Lua code, whose epochs begin with 1 and which sets the rate before an epoch; exact to the step."""
-    chosen = recipe(name)
+    chosen = RECIPES[name]
     assert chosen.steps_per_epoch(images) == steps
     begins = [(epoch - 1) * steps for epoch in epochs]
     assert drops(chosen, images) == begins
@@ -96,22 +96,22 @@ def test_rates_drop_at_the_start_of_the_authors_epochs(
 
 
 def test_only_wide_resnets_for_small_images_reset_their_momentum_at_a_drop() -> None:
-    chosen = recipe("wrn-cifar10")
+    chosen = RECIPES["wrn-cifar10"]
     forgets = [step for step in range(total_steps(chosen, CIFAR)) if resets_momentum(chosen, step, CIFAR)]
     assert forgets == [59 * 390, 119 * 390, 159 * 390]
-    small = {name for name in RECIPES if name.startswith("wrn") and recipe(name).dataset != "imagenet"}
-    assert {name for name in RECIPES if recipe(name).momentum_reset} == small
+    small = {name for name in RECIPES if name.startswith("wrn") and RECIPES[name].dataset != "imagenet"}
+    assert {name for name in RECIPES if RECIPES[name].momentum_reset} == small
 
 
 def test_wide_resnets_skip_the_smaller_last_batch() -> None:
-    assert images_per_epoch(recipe("wrn-cifar10"), CIFAR) == 390 * 128
-    assert images_per_epoch(recipe("densenet-cifar10"), CIFAR) == CIFAR
+    assert images_per_epoch(RECIPES["wrn-cifar10"], CIFAR) == 390 * 128
+    assert images_per_epoch(RECIPES["densenet-cifar10"], CIFAR) == CIFAR
 
 
 @pytest.mark.parametrize("name", ["wrn-svhn", "densenet-svhn"])
 def test_svhn_is_only_divided_by_255(name: str) -> None:
     pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
-    torch.testing.assert_close(normaliser(recipe(name), pixels)(pixels), pixels / 255)
+    torch.testing.assert_close(normaliser(RECIPES[name], pixels)(pixels), pixels / 255)
 
 
 def test_densenet_on_svhn_trains_on_the_images_that_are_not_held_out() -> None:
@@ -126,7 +126,7 @@ def test_wide_resnets_start_as_in_torch7(name: str, maps: int) -> None:
     """Convolutions are scaled by their inputs, before September 2016 by their outputs; BatchNorm weights in 0..1."""
     torch.manual_seed(0)
     network = build("wrn", {"depth": 10, "k": 4}, classes=10)
-    INITIALISERS[recipe(name).init](network)
+    INITIALISERS[RECIPES[name].init](network)
     first = network.get_submodule("groups.1.0.first")  # from 64 maps to 128
     assert isinstance(first, torch.nn.Conv2d)
     assert first.weight.std().item() == pytest.approx((2 / (9 * maps)) ** 0.5, rel=0.02)
@@ -142,7 +142,7 @@ def test_wide_resnets_start_as_in_torch7(name: str, maps: int) -> None:
 
 @pytest.mark.parametrize("name", ["resnet-cifar10", "resnet-cifar10-warmup"])
 def test_resnet_counts_in_iterations(name: str) -> None:
-    chosen = recipe(name)
+    chosen = RECIPES[name]
     assert total_steps(chosen, CIFAR) == 64_000
     rates = [lr_at(chosen, step, CIFAR) for step in (31_999, 32_000, 47_999, 48_000)]
     assert rates == pytest.approx([0.1, 0.01, 0.01, 0.001])
@@ -150,7 +150,7 @@ def test_resnet_counts_in_iterations(name: str) -> None:
 
 def test_resnet_on_cifar_says_what_is_printed_and_what_is_not() -> None:
     """He et al., section 4.2, print the per-pixel mean and the training set, but not the scope of weight decay."""
-    values = {each.name: each for each in values_of(recipe("resnet-cifar10"))}
+    values = {each.name: each for each in values_of(RECIPES["resnet-cifar10"])}
     assert {values[name].kind for name in ("preprocessing", "validation_images")} == {SourceKind.PRINTED}
     unprinted = ("decay_scope", "batchnorm_images", "batchnorm_statistics")
     assert {values[name].kind for name in unprinted} == {SourceKind.INFERRED}
@@ -159,16 +159,16 @@ def test_resnet_on_cifar_says_what_is_printed_and_what_is_not() -> None:
 
 @pytest.mark.parametrize("name", ["miru2020-imagenet-resnet34", "miru2020-imagenet-mobilenetv2"])
 def test_the_miru_paper_prints_that_the_final_accuracy_is_reported(name: str) -> None:
-    chosen = recipe(name)
+    chosen = RECIPES[name]
     assert chosen.sources["reported"][0].kind is SourceKind.PRINTED
     assert chosen.phases == (chosen,)
 
 
 def test_a_changed_recipe_says_what_it_changed() -> None:
-    assert deviations(recipe("miru2020-cifar100")) == []
-    assert deviations(recipe("miru2020-cifar100").with_epochs(1)) == ["epochs=1 (300)"]
-    assert deviations(recipe("resnet-cifar10").with_epochs(82)) == ["epochs=82 (164)", "iterations=32000 (64000)"]
-    few = replace(recipe("resnet-cifar10"), epochs=1000, iterations=400)
+    assert deviations(RECIPES["miru2020-cifar100"]) == []
+    assert deviations(RECIPES["miru2020-cifar100"].with_epochs(1)) == ["epochs=1 (300)"]
+    assert deviations(RECIPES["resnet-cifar10"].with_epochs(82)) == ["epochs=82 (164)", "iterations=32000 (64000)"]
+    few = replace(RECIPES["resnet-cifar10"], epochs=1000, iterations=400)
     assert few.with_epochs(1).iterations == 1  # 0 would be no limit
 
 

@@ -25,7 +25,7 @@ from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, experiment_for
 from repro.models import build
 from repro.paths import Folders
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.report import Report
 from repro.report.model_card import CardFacts, model_card
 from repro.runtime import Runtime
@@ -39,7 +39,7 @@ from repro.training.tasks.segmentation import Segmentation
 
 CPU = Runtime(device="cpu")
 DEVICE = torch.device("cpu")
-PAPER = recipe("unet-isbi")
+PAPER = RECIPES["unet-isbi"]
 
 
 def experiment(**changes: object) -> Experiment:
@@ -362,7 +362,7 @@ def test_a_recipe_for_tiles_is_not_for_whole_images(tmp_path: Path) -> None:
     pixels = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
     whole = Images(pixels, torch.zeros(1, 8, 8, dtype=torch.uint8))
     with pytest.raises(UserError, match="recipe digits has no tile, which slices for segmentation need"):
-        Segmentation(recipe("digits"), Dataset(whole, whole, ""), CPU, DEVICE)
+        Segmentation(RECIPES["digits"], Dataset(whole, whole, ""), CPU, DEVICE)
 
 
 # The table

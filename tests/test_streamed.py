@@ -26,7 +26,7 @@ from repro.data.readers.folder import ImageFolder
 from repro.errors import Stopped, UserError
 from repro.experiment import Experiment, experiment_for
 from repro.paths import Folders
-from repro.recipes import RECIPES, Recipe, library, reading, recipe
+from repro.recipes import RECIPES, Recipe, library, reading
 from repro.runtime import Runtime
 from repro.training.checkpoints import checkpoint
 from repro.training.runs import saver
@@ -38,7 +38,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threade
 
 CPU = torch.device("cpu")
 HERE = Runtime(device="cpu", workers=0)
-RECIPE = replace(recipe("tiny-imagenet-10"), batch=8, scaled_crop=32, resize=36, test_crop=32)
+RECIPE = replace(RECIPES["tiny-imagenet-10"], batch=8, scaled_crop=32, resize=36, test_crop=32)
 """A recipe with small crops and small batches."""
 
 
@@ -163,14 +163,14 @@ def test_a_broken_image_is_named_in_one_line(small_images: ImageFolder, workers:
 
 def test_missing_and_unsupported_recipe_values_are_refused(small_images: ImageFolder) -> None:
     with pytest.raises(UserError, match="recipe digits has no scaled_crop or random_crop, which image files need"):
-        FileClassification(recipe("digits"), small_images, HERE, CPU)
+        FileClassification(RECIPES["digits"], small_images, HERE, CPU)
     with pytest.raises(UserError, match="crop_padding=4, which is not supported for image files"):
         FileClassification(replace(RECIPE, crop_padding=4), small_images, HERE, CPU)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if recipe(name).dataset == "imagenet"])
+@pytest.mark.parametrize("name", [name for name in RECIPES if RECIPES[name].dataset == "imagenet"])
 def test_every_recipe_for_imagenet_has_the_values_for_image_files(small_images: ImageFolder, name: str) -> None:
-    assert FileClassification(recipe(name), small_images, HERE, CPU).images == 20
+    assert FileClassification(RECIPES[name], small_images, HERE, CPU).images == 20
 
 
 @pytest.mark.parametrize("step", [1, 3, 5])

@@ -13,7 +13,7 @@ from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, classifies
 from repro.models import MODELS, build, resolve_options
 from repro.paths import Folders
-from repro.recipes import RECIPES, deviations, recipe
+from repro.recipes import RECIPES, deviations
 from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.tables import read_table, table_names
@@ -31,7 +31,7 @@ from repro.training.tasks.task import Task
 CPU = torch.device("cpu")
 HERE = Runtime(device="cpu", workers=0)
 RECIPE = replace(
-    recipe("tiny-imagenet-10"),
+    RECIPES["tiny-imagenet-10"],
     batch=8,
     epochs=2,
     schedule="cosine",
@@ -199,7 +199,7 @@ def test_the_last_layer_is_the_classifier(model: str) -> None:
 def test_the_tuned_variants_tune_for_sixty_epochs_at_a_constant_rate(
     network: str, training: float, tuning: float
 ) -> None:
-    chosen, images = recipe(f"miru2020-imagenet-{network}-tuned"), 1_281_167
+    chosen, images = RECIPES[f"miru2020-imagenet-{network}-tuned"], 1_281_167
     _, tuned = chosen.phases
     begin = 300 * 20_019
     assert tuned.steps_per_epoch(images) == 5_005
@@ -215,7 +215,7 @@ def test_the_tuned_variants_tune_for_sixty_epochs_at_a_constant_rate(
 
 def test_a_recipe_without_tuning_has_one_phase() -> None:
     for name in RECIPES:
-        chosen = recipe(name)
+        chosen = RECIPES[name]
         assert len(chosen.phases) == (2 if chosen.tune_epochs else 1)
         assert chosen.phases == (chosen,) or chosen.tune_epochs
 
@@ -224,14 +224,14 @@ def test_no_printed_row_is_tuned() -> None:
     """Takeda, section 3.1, trains at 160 pixels and tests on one crop of 224; train.py of c1fa035 tunes nothing."""
     tables = [read_table(name) for name in table_names()]
     behind = {error.recipe for table in tables for error in table.errors()}
-    tuned = {name for name in RECIPES if recipe(name).tune_epochs}
+    tuned = {name for name in RECIPES if RECIPES[name].tune_epochs}
     assert tuned == {"miru2020-imagenet-resnet34-tuned", "miru2020-imagenet-mobilenetv2-tuned"}
     assert not tuned & behind
     assert "miru2020-imagenet-resnet34" in behind
 
 
 def test_fewer_epochs_shorten_the_tuning_proportionally() -> None:
-    chosen = recipe("miru2020-imagenet-resnet34-tuned")
+    chosen = RECIPES["miru2020-imagenet-resnet34-tuned"]
     assert deviations(chosen.with_epochs(5)) == ["epochs=5 (300)", "tune_epochs=1 (60)"]
     without = ["tune_epochs=0 (60)", "tune_batch=0 (256)", "tune_lr=0 (0.004)"]
     assert deviations(chosen.with_epochs(1)) == ["epochs=1 (300)", *without]
@@ -239,7 +239,7 @@ def test_fewer_epochs_shorten_the_tuning_proportionally() -> None:
 
 @pytest.mark.parametrize("name", ["miru2020-imagenet-resnet34-tuned", "miru2020-imagenet-mobilenetv2-tuned"])
 def test_very_few_epochs_have_no_tuning(name: str) -> None:
-    short = recipe(name).with_epochs(1)
+    short = RECIPES[name].with_epochs(1)
     assert len(short.phases) == 1
     assert short.all_epochs == 1
 

@@ -9,9 +9,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from repro.data.inputs.views import RandomPart
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 
-PAPER = recipe("resnet-imagenet")
+PAPER = RECIPES["resnet-imagenet"]
 SIZES = [(300, 260), (260, 301), (500, 375), (640, 480)]
 
 

@@ -18,7 +18,7 @@ from repro.benchmark.windows import measure_window
 from repro.data import DATASETS
 from repro.errors import RunFailed, UserError
 from repro.experiment import Experiment, classifies
-from repro.recipes import Recipe, recipe
+from repro.recipes import RECIPES, Recipe
 from repro.runtime import Runtime
 from repro.store.step_times import StepTime
 from repro.tables import Row, Selection, Table
@@ -110,7 +110,7 @@ def step_experiment(table: Table, row: Row) -> Experiment:
     dataset = table.dataset_of(row)
     if not classifies(dataset):
         raise UserError(f"{row.label} does not classify images, and steps of other networks cannot be measured yet")
-    given = next((recipe(each.recipe) for each in table.errors([row]) if each.recipe), None)
+    given = next((RECIPES[each.recipe] for each in table.errors([row]) if each.recipe), None)
     batch = table.time.batch or (given.batch if given else None)
     if batch is None:
         raise UserError(

@@ -11,7 +11,7 @@ from repro.console import note
 from repro.errors import OneRunFailed
 from repro.paths import Folders
 from repro.planning.needed import incomplete
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.report.alternatives import AlternativesReport
 from repro.runtime import Runtime
 from repro.store.results import result_folders
@@ -54,7 +54,7 @@ def _report_left_out(comparison: Comparison, epochs: int | None) -> None:
     left_out = [f"{label} ({verdict})" for label, verdict in others.items() if label not in labels]
     if left_out:
         note(f"left out, since no difference was found: {', '.join(left_out)}")
-    recipes = {each.recipe: recipe(each.recipe) for each in found if each.recipe}
+    recipes = {each.recipe: RECIPES[each.recipe] for each in found if each.recipe}
     for name, each in recipes.items():
         if not each.alternatives:
             note(f"recipe {name} lists no alternatives; see repro list recipes {name}")

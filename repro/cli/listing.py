@@ -19,7 +19,7 @@ from repro.console import note, print_json, print_line, stdout
 from repro.errors import UserError
 from repro.models import as_typed
 from repro.paths import Folders, checked_folders
-from repro.recipes import RECIPES, Recipe, current_library, recipe
+from repro.recipes import RECIPES, Recipe, current_library
 from repro.recipes.source import sources_text
 from repro.recipes.values import unused, values_of
 from repro.store.run_state import RunState
@@ -72,7 +72,7 @@ def list_(
     if name is not None:
         if what != Kind.RECIPES:
             raise UserError(f"repro list {what} takes no name; see repro count MODEL and repro table NAME")
-        _show_recipe(recipe(choose("recipe", name, RECIPES)), format)
+        _show_recipe(RECIPES[choose("recipe", name, RECIPES)], format)
         return
     folders = checked_folders(runs=runs)
     if watch:

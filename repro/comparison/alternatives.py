@@ -9,7 +9,7 @@ from repro.comparison.join import Comparison, ErrorCell
 from repro.comparison.match import figure_of, measured_error
 from repro.comparison.rule import Judgement, judge
 from repro.experiment import Experiment
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.recipes.alternatives import Alternative, alternatives_of
 from repro.recipes.recipe import Recipe, shown
 from repro.store.results import Record
@@ -33,7 +33,7 @@ class Trial:
     def recipe(self) -> Recipe:
         """The recipe of the printed error."""
         assert self.error.recipe
-        return recipe(self.error.recipe)
+        return RECIPES[self.error.recipe]
 
     @property
     def own_text(self) -> str:
@@ -105,7 +105,7 @@ def trials_of(comparison: Comparison, per_row: RunsPerRow = AS_PUBLISHED) -> lis
             epochs=per_row.epochs,
         )
         for cell in differing_cells(comparison)
-        for each in alternatives_of(recipe(cell.printed.recipe or ""))
+        for each in alternatives_of(RECIPES[cell.printed.recipe or ""])
         if per_row.epochs is None or each.name not in OF_LENGTH
     ]
 

@@ -12,7 +12,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import is_outside
 from repro.paths import DEFAULT_RUNS
-from repro.recipes import RECIPES, Recipe, former_recipes, recipe
+from repro.recipes import RECIPES, Recipe, former_recipes
 from repro.recipes.entries import check_values
 from repro.store.results import Record, read_records
 from repro.store.run_folders import stored_values
@@ -57,7 +57,7 @@ def _today(record: Record) -> Experiment:
     The code of a network from outside the package does not run for that: a record has all its options.
     """
     if is_outside(record.model):
-        return Experiment(record.model, record.options, recipe(record.recipe), record.seed)
+        return Experiment(record.model, record.options, RECIPES[record.recipe], record.seed)
     return experiment_for(record.model, record.options, seed=record.seed, recipe_name=record.recipe)
 
 

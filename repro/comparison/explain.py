@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from repro.comparison.counts import CountCell
 from repro.comparison.join import ComparedRow, Comparison, ErrorCell
 from repro.comparison.match import figure_of, is_of
-from repro.recipes import SourceKind, recipe
+from repro.recipes import RECIPES, SourceKind
 from repro.recipes.source import sources_text
 from repro.recipes.values import Value, values_of
 from repro.store.results import Record
@@ -38,7 +38,7 @@ def reasons(comparison: Comparison, compared: ComparedRow) -> list[str]:
 def inferred(name: str) -> dict[str, list[Value]]:
     """Return the values of a recipe that are inferred, wholly or in part, by their source in words."""
     found = defaultdict[str, list[Value]](list)
-    for each in values_of(recipe(name)):
+    for each in values_of(RECIPES[name]):
         if each.inferred:
             source = each.detail if each.kind is SourceKind.INFERRED else sources_text(each.sources)
             found[source].append(each)

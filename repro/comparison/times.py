@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from repro.comparison.match import all_options
-from repro.recipes import recipe
+from repro.recipes import RECIPES
 from repro.runtime import Together
 from repro.store.results import Record, is_cpu
 from repro.store.step_times import StepTime
@@ -149,7 +149,7 @@ def _of_runs(selection: Selection, runs: Sequence[Sequence[Record]]) -> list[Tim
             precision=conditions[1],
             started=max(run.started for same in by_row.values() for run in same),
             steps={
-                number: (statistics.median(run.seconds / run.steps for run in same), recipe(same[0].recipe).batch)
+                number: (statistics.median(run.seconds / run.steps for run in same), RECIPES[same[0].recipe].batch)
                 for number, same in by_row.items()
             },
         )
@@ -162,5 +162,5 @@ def _is_timed(run: Record, table: Table, row: Row) -> bool:
     mode = run.trained_by.together
     alone = mode == Together.OFF or (mode is None and is_cpu(run.device))
     printed = table.time.batch if table.time else None
-    same_batch = printed in (None, recipe(run.recipe).batch)
+    same_batch = printed in (None, RECIPES[run.recipe].batch)
     return alone and same_batch and run.seconds > 0 and run.dataset == table.dataset_of(row)

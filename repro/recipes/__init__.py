@@ -31,7 +31,6 @@ __all__ = [
     "overridden",
     "overrides_of",
     "read_recipes",
-    "recipe",
     "within",
 ]
 
@@ -56,11 +55,6 @@ RECIPES = Recipes()
 def former_recipes() -> Mapping[str, Recipe]:
     """Return the recipes as they were before a correction; they show how the runs of that time deviate."""
     return read_recipes(sorted((Path(__file__).parent / "former").glob("*.toml")))
-
-
-def recipe(name: str) -> Recipe:
-    """Return a recipe of the current library; KeyError for an unknown name."""
-    return RECIPES[name]
 
 
 def default_recipe(model: str, dataset: str, options: Mapping[str, OptionValue]) -> str | None:
@@ -91,4 +85,4 @@ def _named(model: str) -> str:
 
 def deviations(changed: Recipe) -> list[str]:
     """Return what differs from the recipe of the same name, as `epochs=1 (300)`; empty for a faithful one."""
-    return changed.differences(recipe(changed.name))
+    return changed.differences(RECIPES[changed.name])

@@ -14,7 +14,7 @@ from repro.models import OptionValue, as_typed, is_outside, resolve_options, spe
 from repro.models.outside.location import is_current, outside
 from repro.models.typed import stated_options, typed_name, typed_options
 from repro.paths import default_folders
-from repro.recipes import current_library, default_recipe, overridden, overrides_of, recipe
+from repro.recipes import RECIPES, current_library, default_recipe, overridden, overrides_of
 from repro.recipes.overrides import OF_RECIPE, is_value
 from repro.runtime import Runtime, Together
 from repro.tables.lookup import papers_with_protocols
@@ -57,7 +57,7 @@ def command_of(
         papers: the folders to name with `--papers`.
     """
     options, choices = _options(experiment), _choices(experiment)
-    overrides = overrides_of(experiment.recipe, recipe(experiment.recipe.name))
+    overrides = overrides_of(experiment.recipe, RECIPES[experiment.recipe.name])
     if not _still_give(options, choices, overrides, experiment):
         return None
     epochs = {"epochs": overrides.pop("epochs")} if "epochs" in overrides else {}
@@ -109,7 +109,7 @@ def _still_give(
     settings = [f"{name}={text}" for name, text in overrides.items()]
     with suppress(UserError):
         if is_outside(experiment.model):  # without running its code
-            changed = overridden(recipe(experiment.recipe.name), settings)
+            changed = overridden(RECIPES[experiment.recipe.name], settings)
             return is_current(outside(experiment.model)) and changed == experiment.recipe
         typed = experiment_for(
             experiment.model,

@@ -20,7 +20,7 @@ from repro.locks import holder_of
 from repro.models import as_typed, is_outside
 from repro.models.outside.location import is_current, outside
 from repro.paths import Folders, stated_data
-from repro.recipes import RECIPES, Library, current_library, overrides_of, recipe, within
+from repro.recipes import RECIPES, Library, current_library, overrides_of, within
 from repro.runtime import Runtime
 from repro.store.command_text import command_of, needed_papers
 from repro.store.curves import read_curve
@@ -162,7 +162,7 @@ def _differ_only_in_length(one: Experiment, other: Experiment) -> bool:
     first, second = ((each.model, dict(each.options), each.recipe.name, each.seed) for each in (one, other))
     if first != second:  # the library need not have the recipe of any other run
         return False
-    own = recipe(one.recipe.name)
+    own = RECIPES[one.recipe.name]
     one_values, other_values = (overrides_of(each.recipe, own) for each in (one, other))
     return {**one_values, "epochs": ""} == {**other_values, "epochs": ""}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from repro.comparison.join import Comparison
-from repro.recipes import Recipe, SourceKind, recipe
+from repro.recipes import RECIPES, Recipe, SourceKind
 from repro.recipes.values import Value, unused, values_of
 from repro.report.grid import Grid, Heading, Line, Shown, Tag
 from repro.report.notes import recipe_names
@@ -26,7 +26,7 @@ class ShownRecipe:
 
 def recipes_of(comparison: Comparison) -> list[ShownRecipe]:
     """Return the recipes of a table's errors, without repetitions."""
-    return [shown_recipe(recipe(name)) for name in recipe_names(comparison)]
+    return [shown_recipe(RECIPES[name]) for name in recipe_names(comparison)]
 
 
 def shown_recipe(recipe: Recipe) -> ShownRecipe:
