@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from repro.api.plans import plan_of
 from repro.api.selection import select_matching
 from repro.cli.options.rows import DeviceName, RowOptions
-from repro.cli.options.runtime import runtime_of, runtime_options
+from repro.cli.options.runtime import runtime_options
 from repro.cli.options.shared import Data, Results, Rows, Runs, number_of_seeds
 from repro.cli.output import Output, format_of, format_option, show
 from repro.cli.suggestion import after_plan, suggest
-from repro.paths import DEFAULT_RESULTS, checked_folders
+from repro.paths import DEFAULT_RESULTS
 from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.plan import PlanReport
 from repro.tables import RunsPerRow, Selection, Table
@@ -71,8 +71,8 @@ def show_plan(
     Raises:
         UserError: as in `plan_of`, or the file cannot be written.
     """
-    runtime, folders = runtime_of(options.switches), checked_folders(None, options.runs, options.results)
-    made = plan_of(selections, options.per_row, runtime, folders, options.device_name, named=named is not None)
+    folders, device = options.folders(), options.device_name
+    made = plan_of(selections, options.per_row, options.runtime, folders, device, named=named is not None)
     show(PlanReport(made), format, output)
     if format == ReportFormat.RICH and not output:
         suggest(after_plan(made, options.of_training, named))

@@ -19,7 +19,7 @@ from repro.campaign.timing import check_timed, measure_times
 from repro.campaign.training import train_missing
 from repro.cli.options.cluster import CLUSTER_OPTIONS, cluster_options, resources_of
 from repro.cli.options.rows import DeviceName, RowOptions
-from repro.cli.options.runtime import runtime_of, runtime_options
+from repro.cli.options.runtime import runtime_options
 from repro.cli.options.shared import Data, Epochs, Results, Rows, Runs, SeedsPerRow, completing
 from repro.cli.other_versions import select_noting
 from repro.cli.output import Format, Output, format_of, show
@@ -30,7 +30,7 @@ from repro.comparison.explain import mismatch_lines
 from repro.comparison.join import Comparison
 from repro.console import note, problem
 from repro.errors import UserError, raise_joined
-from repro.paths import DEFAULT_RESULTS, DEFAULT_RUNS, Folders, FolderUse, checked_folders
+from repro.paths import DEFAULT_RESULTS, DEFAULT_RUNS, Folders, FolderUse
 from repro.report import GRID_FORMATS, ReportFormat
 from repro.report.view import ALL
 from repro.runtime import Runtime
@@ -140,7 +140,7 @@ def table(
     chosen = format_of(format, output)
     words = () if columns is None else columns.split(",")
     use = FolderUse.WRITE_RUNS if run else FolderUse.WRITE_RESULTS if time else FolderUse.SHOW_RESULTS
-    folders = checked_folders(data, runs, results, use)
+    folders = options.folders(use)
     view = view_on(selections[0], words, results, bare=bare) if name else ALL
     trained = _train_and_measure(selections[0], options, folders, run=run, time=time)
     report = report_on(selections, results, summary=name is None, view=view, runs=runs or DEFAULT_RUNS)
@@ -184,8 +184,7 @@ def _check_together(given: Collection[str], *, named: bool) -> None:
 
 def _submit(selection: Selection, options: RowOptions, cluster: Mapping[str, Any], *, dry_run: bool) -> None:
     """Submit the missing runs as jobs, or list the jobs; UserError if they are refused."""
-    runtime = runtime_of(options.switches)
-    folders = checked_folders(options.data, options.runs, options.results, FolderUse.WRITE_RUNS)
+    runtime, folders = options.runtime, options.folders(FolderUse.WRITE_RUNS)
     use = resources_of(cluster, runtime)
     jobs = jobs_for(selection, options.per_row, runtime, folders, use)
     if not has_runs(jobs, folders):
@@ -199,8 +198,7 @@ def _submit(selection: Selection, options: RowOptions, cluster: Mapping[str, Any
 
 def _try_alternatives(selection: Selection, options: RowOptions, format: ReportFormat, output: Path | None) -> None:
     """Train the alternatives, show what they did, and suggest the next command; OneRunFailed if one failed."""
-    runtime = runtime_of(options.switches)
-    folders = checked_folders(options.data, options.runs, options.results, FolderUse.WRITE_RUNS)
+    runtime, folders = options.runtime, options.folders(FolderUse.WRITE_RUNS)
     report, failures = try_alternatives(selection, options.per_row, runtime, folders)
     if report.tried or output or format != ReportFormat.RICH:  # a program reads an empty answer too
         show(report, format, output)
@@ -214,10 +212,9 @@ def _try_alternatives(selection: Selection, options: RowOptions, format: ReportF
 
 def _train_and_measure(selection: Selection, options: RowOptions, folders: Folders, *, run: bool, time: bool) -> bool:
     """Train the missing runs and measure times, as far as asked for; return whether no run is left to train."""
-    runtime = runtime_of(options.switches)
     if time:
         check_timed(selection)
-    trained = not run or train_missing(selection, options.per_row, runtime, folders)
+    trained = not run or train_missing(selection, options.per_row, options.runtime, folders)
     if time:
         limited = {name: value for name, value in options.switches.items() if name in TIMED}
         measure_times(selection, Runtime(**limited), options.results)

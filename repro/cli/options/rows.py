@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from repro.cli.options.runtime import runtime_of
+from repro.paths import Folders, FolderUse, checked_folders
+from repro.runtime import Runtime
 from repro.tables import RunsPerRow
 
 DeviceName = Annotated[
@@ -35,6 +38,15 @@ class RowOptions:
     """Those of the runtime, by name."""
     device_name: str | None
     """The device that is planned for, if it is elsewhere."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """How the runs are trained."""
+        return runtime_of(self.switches)
+
+    def folders(self, use: FolderUse = FolderUse.READ) -> Folders:
+        """Return the folders, which are checked for their use; errors as in `checked_folders`."""
+        return checked_folders(self.data, self.runs, self.results, use)
 
     @property
     def of_training(self) -> dict[str, Any]:
