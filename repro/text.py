@@ -118,8 +118,10 @@ UNITS = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
 
 def size(number: float) -> str:
     """Return a number of bytes, in KiB, MiB or GiB if it is one of them or more."""
-    unit, scale = next(((each, scale) for each, scale in UNITS if number >= scale), ("bytes", 1))
-    return f"{number / scale:,.1f} {unit}" if scale > 1 else f"{number:.0f} {unit}"
+    for unit, scale in UNITS:
+        if number >= scale:
+            return f"{number / scale:,.1f} {unit}"
+    return number_of(round(number), "byte")
 
 
 def duration(seconds: float) -> str:

@@ -113,7 +113,7 @@ def test_all_runs_that_differ_are_named_at_once(
     assert f"{names[0]} differs in" in err
     assert f": seconds 1.0 and 2.0; so do 2 others: {names[1]}, {names[2]}" in err
     assert ("; all measured values are equal; nothing was merged" in err) == (error == 22.7)
-    assert "; for each of these, delete one of the two lines" in err
+    assert "; of each, remove one of the two\n" in err
 
 
 def test_a_run_that_differs_from_several_records_is_named_once(

@@ -265,6 +265,13 @@ def test_a_record_counts_for_images_of_its_size_and_its_peak_for_batches_of_its_
     assert memory_of(wanted, DEMAND, measured, 1).measured is memory
 
 
+def test_a_record_of_another_version_may_have_images_of_another_size(record: Make) -> None:
+    trained = resnet34()
+    facts = {"epochs": 1, "steps": 100, "seconds": 100.0, "deviations": ["another version of its recipe"]}
+    measured = on_device(replace(record_of(record, trained, device=HERE), **facts))
+    assert found(measured, RunStatus(trained, RunState.MISSING))[1] is Basis.STATED
+
+
 def test_a_step_time_counts_for_whole_images() -> None:
     timed = on_device(times=(replace(step_time(), model="resnet34", options={}, dataset="imagenet"),))
     assert found(timed, RunStatus(resnet34(LARGE), RunState.MISSING))[1] is Basis.STEPS

@@ -487,14 +487,14 @@ def test_slurm_is_not_asked_if_all_submitted_runs_are_recorded_or_diverged(
     diverged = SimpleNamespace(folder=Path("second"), state=RunState.DIVERGED)
     monkeypatch.setattr("repro.planning.state.runs_in", lambda runs: [diverged])
     first = record(name="first")
-    assert jobs_of([first], [], paper / "runs") == {}
+    assert jobs_of([first], (), paper / "runs") == {}
     with pytest.raises(UserError, match="controller is down"):
-        jobs_of([], [], paper / "runs")
+        jobs_of([], (), paper / "runs")
     put_record(first, paper / "other-results")
     replace(submission(folder), folders=Folders(Path("data"), Path("runs"), paper / "other-results")).write()
-    assert jobs_of([], [], paper / "runs") == {}
+    assert jobs_of([], (), paper / "runs") == {}
     with pytest.raises(UserError, match="controller is down"):
-        jobs_of([], [first], paper / "runs")  # its job tests it
+        jobs_of([first], {first.id}, paper / "runs")  # its job tests it
 
 
 def test_jobs_of_another_machine_are_not_looked_up_here(tmp_path: Path) -> None:

@@ -90,10 +90,10 @@ def count_named(
     """Return the counts of a network that `network_called` returned; arguments and errors as in `count`."""
     subject, where = _subject(model, options, dataset, input, classes)
     counts = _counted(subject)
-    usual = DATASETS[where] if where else None
-    if usual:
-        _warn_if_unusual(model, subject.input, usual.input)
-    is_usual = usual is not None and (subject.input, subject.classes) == (usual.input, usual.classes)
+    spec = DATASETS[where] if where else None
+    if spec:
+        _warn_if_unusual(model, subject.input, spec.input)
+    trained_on = where if spec and (subject.input, subject.classes) == (spec.input, spec.classes) else None
     modules = []
     if by_module:
         with waiting(f"counting the modules of {typed_name(model)}", seconds=True):
@@ -101,14 +101,14 @@ def count_named(
     return CountReport(
         model=model,
         options=subject.options,
-        dataset=where if is_usual else None,
+        dataset=trained_on,
         input=subject.input,
         classes=subject.classes,
         counts=counts,
         conventions=tuple(conventions),
         small=is_small(model, subject.input),
         reason=reason_for(model, subject.options, where or ""),
-        published=published_counts(subject, where, counts) if where and is_usual else (),
+        published=published_counts(subject, trained_on, counts) if trained_on else (),
         modules=tuple(modules),
     )
 
@@ -116,7 +116,7 @@ def count_named(
 def _subject(
     model: str, options: Mapping[str, OptionValue], dataset: str | None, input: Shape | None, classes: int | None
 ) -> tuple[Subject, str | None]:
-    """Return what is counted, and the dataset that gives what the user did not; None if the user gave all.
+    """Return what is counted, and the dataset that gives what the user did not; None if no dataset is needed.
 
     Raises:
         UserError: no dataset gives the shape or the classes, or they are out of range.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,14 +80,14 @@ def run_lines(folder: Path) -> list[RunLine]:
     return [replace(line, log=written.get(line.name)) for line in lines]
 
 
-def _jobs(folder: Path, found: Iterable[Run]) -> tuple[dict[str, LiveJob], str | None]:
+def _jobs(folder: Path, found: Sequence[Run]) -> tuple[dict[str, LiveJob], str | None]:
     """Return the jobs that have not ended, by the names of their runs, and why Slurm does not answer."""
-    ended = [run.folder.name for run in found if run.state.ended]
+    ended, unended = ([run.folder.name for run in found if run.state.ended is each] for each in (True, False))
     try:
-        return live_jobs(folder, ended), None
+        return live_jobs(folder, ended, unended), None
     except UserError as error:
         note(str(error))
-        return live_jobs(folder, ended, where=[Where.LOCAL]), str(error)
+        return live_jobs(folder, ended, unended, where=[Where.LOCAL]), str(error)
 
 
 def _unrecorded(logs: Mapping[str, JobLog]) -> set[str]:

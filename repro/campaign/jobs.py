@@ -15,7 +15,7 @@ from repro.paths import Folders
 from repro.planning.needed import missing
 from repro.planning.state import RunStatus, jobs_of, quick_status_of
 from repro.runtime import Runtime, cores
-from repro.store.results import Record, read_records, result_folders
+from repro.store.results import read_records, result_folders
 from repro.store.run_state import RunState
 from repro.tables import RunsPerRow, Selection
 from repro.training.machine import one_process
@@ -79,11 +79,8 @@ def jobs_for(selection: Selection, per_row: RunsPerRow, runtime: Runtime, folder
 def _states(selection: Selection, per_row: RunsPerRow, folders: Folders) -> list[RunStatus]:
     """Return the states of the runs of some rows that have no complete record."""
     experiments = missing(selection, folders, per_row)
-    left = {each.id for each in experiments}
-    ended, to_test = list[Record](), list[Record]()
-    for each in read_records(result_folders(folders.results)):
-        (to_test if each.id in left else ended).append(each)
-    jobs = jobs_of(ended, to_test, folders.runs)
+    records = read_records(result_folders(folders.results))
+    jobs = jobs_of(records, {each.id for each in experiments}, folders.runs)
     return [quick_status_of(each, (), folders.runs, jobs) for each in experiments]
 
 

@@ -45,6 +45,7 @@ from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.planning.state import newest_checkpoint
 from repro.recipes.library import naming_papers
 from repro.runtime import Runtime
+from repro.store.command_text import command_with
 from repro.store.csv_rows import csv_of
 from repro.store.gates import gates_path, write_gates
 from repro.store.results import read_records, result_folders
@@ -134,9 +135,10 @@ def _draw_table(name: str, rows: str, train: bool, output: Path | None, results:
     if found is None:
         if not any(each.recipe for each in selection.errors):
             raise UserError(f"no recipe is implemented for the rows of {table.name}, so there is nothing to draw")
+        training = command_with(f"{shown} --run", {"rows": rows, "results": results})
         raise UserError(
             f"no run of these rows has a curve in {' or '.join(map(str, sources))}; "
-            f"{naming_papers(f'{shown} --run')} trains what is missing, and every run writes its curve"
+            f"{naming_papers(training)} trains what is missing, and every run writes its curve"
         )
     _write(found, output)
     suggest(with_folders(shown, folders, "data", "results"))

@@ -73,7 +73,7 @@ def recorded_by(submissions: Iterable[Submission]) -> dict[Path, set[str]]:
 
 
 def live_jobs(
-    runs: Path, ended: Iterable[str] = (), to_test: Iterable[str] = (), where: Collection[Where] = tuple(Where)
+    runs: Path, ended: Iterable[str] = (), unended: Iterable[str] = (), where: Collection[Where] = tuple(Where)
 ) -> dict[str, LiveJob]:
     """Return the jobs that have not ended, by the names of their runs; a running job before a queued one.
 
@@ -82,24 +82,24 @@ def live_jobs(
     Args:
         runs: the folder of the runs.
         ended: names of runs that have ended, besides those in the results of the submission.
-        to_test: names of recorded runs that are still to be tested.
+        unended: names of runs that have not ended, although they may be recorded: they are still to be tested.
         where: where the jobs were submitted to.
 
     Raises:
         UserError: Slurm does not answer.
     """
-    over, untested = {*ended}, {*to_test}
+    over, left = {*ended}, list[tuple[Submission, set[str]]]()
     submissions = [each for each in submissions_in(runs) if each.where in where]
     recorded = recorded_by(submissions)
-    left = [each.experiments.keys() - over - (recorded[each.folders.results] - untested) for each in submissions]
-    asked = [(each, names) for each, names in zip(submissions, left, strict=True) if names]
-    in_slurm = [each for each, _ in asked if each.where is Where.SLURM]
+    for each in submissions:
+        if names := each.experiments.keys() - over - (recorded[each.folders.results] - {*unended}):
+            left.append((each, names))
+    in_slurm = [each for each, _ in left if each.where is Where.SLURM]
     slurm = _of_slurm(in_slurm) if in_slurm else {}
+    jobs = [(job, names.intersection(job.names)) for each, names in left for job in _of(each, slurm)]
     found = dict[str, LiveJob]()
-    jobs = [(job, names.intersection(job.names)) for each, names in asked for job in _of(each, slurm)]
     for job, names in sorted(jobs, key=lambda each: not each[0].host):
-        for name in names:
-            found.setdefault(name, job)
+        found = {**dict.fromkeys(names, job), **found}
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from repro.comparison.match import all_options
 from repro.counting.cache import demanded
 from repro.counting.count import Subject
-from repro.data import DATASETS
+from repro.data import DATASETS, DatasetKind
 from repro.data.suitable import training_input
 from repro.errors import UserError
 from repro.experiment import Experiment
@@ -46,6 +46,8 @@ COMPARABLE = 100.0
 for the launches of their operators."""
 SIZES = {"scaled_crop", "random_crop", "tile", "margin"}
 """The values of a recipe that set the size of its training images."""
+CUT = (DatasetKind.IMAGE_FILES, DatasetKind.SEGMENTATION)
+"""The kinds of datasets whose images a recipe cuts; others are shown whole."""
 SWITCHES = ("precision", "compile", "graph", "fused", "deterministic", "save_memory", "processes", "threads")
 """The runtime options that change the time of a step the most."""
 
@@ -146,7 +148,7 @@ class Measurements:
     def of_network(self, experiment: Experiment) -> list[Record]:
         """Return the records of the network of an experiment that have the batch size of their recipe."""
         same = [each for each in self.records if _is_network(each, experiment) and images_trained(each)]
-        return [each for each in same if "batch" not in _changed(each)]
+        return [each for each in same if not _may_change(each, {"batch"})]
 
     def _of_steps(self, experiment: Experiment, together: bool) -> ImageTime | None:
         same = [each for each in self.times if _is_network(each, experiment)]
@@ -226,19 +228,21 @@ def _is_network(measured: Record | StepTime, experiment: Experiment) -> bool:
 
 
 def _input(measured: Record | StepTime) -> Shape | None:
-    """Return C, H, W of what a measured network was shown; None if a run's recipe is unknown, or it changed the size.
+    """Return C, H, W of what a measured network was shown; None if a run may have cut its images in another way.
 
     Steps are measured on whole images.
     """
-    if isinstance(measured, StepTime):
-        return DATASETS[measured.dataset].input
-    known = measured.recipe in RECIPES and not _changed(measured) & SIZES
+    data = DATASETS[measured.dataset]
+    if isinstance(measured, StepTime) or data.kind not in CUT:
+        return data.input
+    known = measured.recipe in RECIPES and not _may_change(measured, SIZES)
     return training_input(RECIPES[measured.recipe]) if known else None
 
 
-def _changed(record: Record) -> set[str]:
-    """Return the names of the values that a run changed in its recipe."""
-    return {each.partition("=")[0] for each in record.deviations}
+def _may_change(record: Record, names: Collection[str]) -> bool:
+    """Whether a run has, or may have, other values of these names than its recipe today."""
+    deviations = (each.partition("=") for each in record.deviations)
+    return any(not equals or name in names for name, equals, _ in deviations)
 
 
 def _flops(record: Record) -> float:

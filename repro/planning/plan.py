@@ -150,7 +150,7 @@ def rows_with_states(
     experiments = [[needed(error, per_row) for error in each.errors] for each in selections]
     ended = complete(records, chain(*chain(*experiments)), runs)
     recorded, found = {each.id for each in ended}, list[PlannedRow]()
-    jobs = jobs_of(ended, [each for each in records if each.id not in recorded], runs)
+    jobs = jobs_of(records, {each.id for each in records} - recorded, runs)
     for selection, spread, of_errors in zip(selections, spreads, experiments, strict=True):
         errors, cells = with_runs(selection.errors, records), selection.cells
         for each, of_error in zip(errors, of_errors, strict=True):

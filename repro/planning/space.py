@@ -43,8 +43,9 @@ def memory_of(experiment: Experiment, demand: Demand, known: Measurements, at_on
         known: what was measured on the device.
         at_once: number of seeds that are trained at once.
     """
-    same = [each for each in known.of_network(experiment) if RECIPES[each.recipe].batch == experiment.recipe.batch]
-    measured = [each for each in same if each.peak_bytes]
+    batch = experiment.recipe.batch
+    same = [each for each in known.of_network(experiment) if each.recipe in RECIPES]
+    measured = [each for each in same if each.peak_bytes and RECIPES[each.recipe].batch == batch]
     peaks, alike = known.alike(measured, experiment, at_once > 1)
     if peaks and alike:
         alone = max(each.peak_bytes / known.at_once(each) for each in peaks if each.peak_bytes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,21 +62,22 @@ class RunStatus:
         return images_shown(self.experiment.recipe, step, images) if images else 0
 
 
-def jobs_of(ended: Iterable[Record], to_test: Iterable[Record], runs: Path) -> dict[str, LiveJob]:
+def jobs_of(records: Sequence[Record], untested: Container[str], runs: Path) -> dict[str, LiveJob]:
     """Return the jobs that have not ended, by the names of their runs.
 
     Slurm is asked only if some submitted run is neither recorded nor diverged, or is still to be tested.
 
     Args:
-        ended: the records of the runs that have ended.
-        to_test: the records of the runs that are still to be tested.
+        records: those of all runs.
+        untested: the IDs of recorded runs that are still to be tested; others in it do not matter.
         runs: the folder of the runs.
 
     Raises:
         UserError: Slurm does not answer.
     """
     diverged = (run.folder.name for run in runs_in(runs) if run.state is RunState.DIVERGED)
-    return live_jobs(runs, {*diverged, *(each.name for each in ended)}, (each.name for each in to_test))
+    tested, left = ([each.name for each in records if (each.id in untested) is known] for known in (False, True))
+    return live_jobs(runs, {*diverged, *tested}, left)
 
 
 def status_of(experiment: Experiment, recorded: Container[str], runs: Path, jobs: Mapping[str, LiveJob]) -> RunStatus:

@@ -56,5 +56,5 @@ def refuse(conflicts: Sequence[Conflict]) -> None:
     names = list(dict.fromkeys(each.name for each in others if each.name != first.name))
     more = f"; so do {number_of(len(names), 'other')}: {', '.join(names)}" if names else ""
     equal = "" if any(each.measured for each in conflicts) else "; all measured values are equal"
-    remedy = "for each of these, delete one of the two lines" if names else "delete one of the two lines"
+    remedy = f"{'of each, ' if names else ''}remove one of the two"
     raise UserError(f"{first}{more}{equal}; nothing was merged; {remedy}")

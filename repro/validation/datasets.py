@@ -15,7 +15,8 @@ def dataset_findings(declared: Iterable[Declaration], used: Collection[str] | No
 
     Args:
         declared: those that are checked; their declarations can be read.
-        used: the names of the datasets that a recipe or a table uses; None if not all tables could be read.
+        used: the names of the datasets that a recipe or a table uses; None if not known, since not all tables were
+            read.
     """
     from repro.data.sources import State, examine
 

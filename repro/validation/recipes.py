@@ -22,7 +22,8 @@ def recipe_findings(recipes: Iterable[Recipe], used: Collection[str] | None) -> 
 
     Args:
         recipes: those that are checked; they can be read.
-        used: the names of the recipes that a table uses or that others extend; None if not all tables could be read.
+        used: the names of the recipes that a table uses or that others extend; None if not known, since not all
+            tables were read.
     """
     for each in recipes:
         mistakes = list[Mistake]()
