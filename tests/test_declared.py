@@ -634,7 +634,7 @@ def test_images_with_a_constant_channel_need_declared_statistics(library: Callab
         Image.new("RGB", (10, 12), (number, number, 9)).save(file)
     experiment = experiment_for("resnet20", {}, seed=0, recipe_name="streamed")
     with pytest.raises(
-        UserError, match="a channel of the training images of flowers is constant; declare mean and std"
+        UserError, match="a channel of the training images of flowers is constant; set mean and std in the recipe"
     ):
         task_for(experiment, Path("data"), Runtime(device="cpu", workers=0), torch.device("cpu"))
 

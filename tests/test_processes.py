@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -120,11 +121,20 @@ def test_stacked_seeds_of_two_processes_equal_each_seed_trained_alone_by_two(
 
 
 def show_of_two(rank: int, port: int, experiment: Experiment, record: Record, folders: Folders) -> None:
-    """Show a record that only the first process finds."""
+    """Show a record that only the first process finds, and then what only the first one refuses."""
+
+    def refused(*_: object) -> None:
+        if rank == 0:
+            raise UserError("it was started in another way")
+
     join_as(rank, port)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "WAIT", timedelta(seconds=60))
         patch.setattr(train_module, "recorded", lambda *_: None if rank else record)
         assert train([experiment], TWO, folders, Silent()) == [record]
+        patch.setattr(train_module, "recorded", refused)
+        with pytest.raises(UserError, match="it was started in another way"):
+            train([experiment], TWO, folders, Silent())
 
 
 @pytest.mark.slow

@@ -99,16 +99,23 @@ def _check(runs: Sequence[Experiment], runtime: Runtime, device: str) -> None:
     with loading():
         import torch
 
+        from repro.data.inputs.normalise import with_declared
         from repro.training.machine.device import check_switches
         from repro.training.progress.tensorboard import check_log
+        from repro.training.runs.final_tests import final_protocols
         from repro.training.runs.train import check_networks, networks_for
+        from repro.training.tasks.task import check_task_values
 
-    check_switches(runtime, torch.device(device))
+    on = torch.device(device)
+    check_switches(runtime, on)
     check_log(runtime.log)
     for each in one_of_each(runs).values():
-        one_process.check_kind(DATASETS[each.dataset].kind, runtime)
+        kind = DATASETS[each.dataset].kind
+        one_process.check_kind(kind, runtime)
         check_network(each)
-    check_networks(runs, networks_for(runs, runtime), runtime, torch.device(device))
+        check_task_values(with_declared(each.recipe), kind)
+        final_protocols(each)
+    check_networks(runs, networks_for(runs, runtime), runtime, on)
 
 
 def _tasks(

@@ -141,5 +141,6 @@ def _of_this_machine(submission: Submission) -> Iterator[tuple[str, str]]:
             command = Path(f"/proc/{job}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if place in map(os.path.realpath, command):  # the job may name the folder by way of links and of ..
+        folders = (each for each in command if each.startswith(b"/"))
+        if place in map(os.path.realpath, folders):  # the job may name the folder by way of links and of ..
             yield job, submission.host

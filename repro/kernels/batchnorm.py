@@ -168,11 +168,8 @@ class BeforeNorm:
         if rows < 2:
             shape = tuple(self.images.shape)
             raise ValueError(f"BatchNorm needs more than one value per channel in training mode, got {shape}")
-        cut, norm, (partial, part_rows) = (
-            norm_tiles(self.images),
-            self.norm,
-            _merged(self.partial, rows, self.part_rows),
-        )
+        cut, norm = norm_tiles(self.images), self.norm
+        partial, part_rows = _merged(self.partial, rows, self.part_rows)
         out, saved, parts = torch.empty_like(self.images), partial.new_empty(2, cut.channels), partial.shape[1]
         tensors = (partial, norm.weight, norm.bias, norm.running_mean, norm.running_var, saved)
         on_grid(_normalise, (cut.programs,))(

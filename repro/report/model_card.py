@@ -173,7 +173,8 @@ network, experiment = repro.load_weights({weights.name!a})
 def _input_and_output(experiment: Experiment) -> tuple[str, str]:
     """Return what a network's input and output are."""
     data, recipe = DATASETS[experiment.dataset], experiment.recipe
-    channels, height, width = data.input
+    tiles = data.kind is DatasetKind.SEGMENTATION
+    channels, height, width = experiment.input if tiles else data.input
     if data.kind is not DatasetKind.DETECTION:
         shape = f"The input has the shape (images, {channels}, {height}, {width})"
         return shape, f"The output has {data.classes} classes"

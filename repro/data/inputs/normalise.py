@@ -78,9 +78,7 @@ def check_spread(spread: Iterable[float], dataset: str) -> None:
         dataset: its name.
     """
     if not all(spread):
-        raise UserError(
-            f"a channel of the training images of {dataset} is constant; declare mean and std of the dataset"
-        )
+        raise UserError(f"a channel of the training images of {dataset} is constant; set mean and std in the recipe")
 
 
 def mean_image(pixels: Tensor) -> Tensor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -96,6 +96,22 @@ def of_first(value: T) -> T:
     if count() > 1:
         dist.broadcast_object_list(shared, 0)
     return shared[0]
+
+
+def by_first(make: Callable[[], T]) -> T:
+    """Return what `make` returns in the first process, where alone it runs; all raise its UserError."""
+    if count() == 1:
+        return make()
+    made: tuple[T, None] | tuple[None, str] | None = None
+    if rank() == 0:
+        try:
+            made = make(), None
+        except UserError as error:
+            made = None, str(error)
+    value, mistake = cast(tuple[T, str | None], of_first(made))
+    if mistake is not None:
+        raise UserError(mistake)
+    return value
 
 
 def as_the_first(*networks: nn.Module) -> None:

@@ -118,17 +118,16 @@ def train_unheld(
     networks = networks_for(experiments, runtime)  # an invalid one is refused before anything is read or written
     protocols = {key: final_protocols(each) for key, each in one_of_each(experiments).items()}
     if process_count() > 1:
-        prepare(runtime)  # joins them, so that all train what the first one finds unfinished
-    outcome = Outcome(_finished(experiments, runtime, folders, watcher, protocols))
+        prepare(runtime)  # joins them: all train what the first one finds unfinished, at one moment
+    outcome = Outcome(processes.by_first(lambda: _finished(experiments, runtime, folders, watcher, protocols)))
     if missing := [each for each in experiments if each.id not in outcome.records]:
         runtime = choose(missing, runtime)
         session = Session(runtime, prepare(runtime), folders, watcher, protocols, make_task)
         groups, session = _grouped(missing, networks, session)
         _check_tasks(missing, session)
         warn_of_records(missing, folders, watcher)
-        if processes.rank() == 0:
-            gates = ["gates"] if any(spec_of(each.model).gates for each in missing) else []
-            check_writable(folders.results / RUNS, beside=["curves", *gates])
+        gates = ["gates"] if any(spec_of(each.model).gates for each in missing) else []
+        processes.by_first(lambda: check_writable(folders.results / RUNS, beside=["curves", *gates]))
         outcome.add(train_groups(groups, session))
     return outcome
 
@@ -186,17 +185,14 @@ def _finished(
     watcher: Watcher,
     protocols: Mapping[str, tuple[Protocol, ...]],
 ) -> dict[str, Record]:
-    """Return the records of the experiments that are finished and tested by all protocols, by ID.
-
-    They are those that the first process reads: the others may read them at another moment.
-    """
+    """Return the records of the experiments that are finished and tested by all protocols, by ID."""
     records = {}
-    for experiment in experiments if processes.rank() == 0 else ():
+    for experiment in experiments:
         if done := recorded(experiment, runtime, folders, protocols[experiment.shared_id]):
             watcher.say(f"{experiment.name} is already finished; showing its record")
             records[experiment.id] = done
             _describe_as_recorded(experiment, runtime, folders, done.device)
-    return processes.of_first(records)
+    return records
 
 
 def _describe_as_recorded(experiment: Experiment, runtime: Runtime, folders: Folders, device: str) -> None:
