@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
@@ -107,9 +108,13 @@ def toml_of(file: Path) -> dict[str, Any]:
         reason = f"not UTF-8: byte {error.start + 1} is {error.object[error.start]:#x}; save the file as UTF-8"
     except _NotFinite as error:
         reason = f"{error} is not a finite number; write another"
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number that is too long for Python
         reason = f"not a TOML file: {error}"
     raise Place(file).refused(reason)
+
+
+LONG_NUMBER = re.compile(rb"0[xob]\w{1000}")
+"""A number that is not decimal: Python reads it, however long it is, but does not print it."""
 
 
 @lru_cache(maxsize=512)
@@ -119,6 +124,8 @@ def _parsed(content: bytes) -> dict[str, Any]:
     It is shared by all callers, so that `toml_of` returns copies, which may be changed. Windows' Notepad may have put a
     byte order mark first.
     """
+    if LONG_NUMBER.search(content):
+        raise ValueError("a number has more than a thousand digits")
     return tomllib.loads(content.decode("utf-8-sig"), parse_float=_finite)
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shlex
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -340,10 +341,29 @@ def replaced_by(file: Path, other: str) -> None:
     file.symlink_to(other)
 
 
+def with_entry(name: str, change: Callable[[bytes], bytes]) -> Callable[[], object]:
+    """Return what writes an npz file in which the bytes of an array are changed; the archive itself is right."""
+
+    def write() -> None:
+        with zipfile.ZipFile(squares()) as archive:
+            entries = {each: archive.read(each) for each in archive.namelist()}
+        with zipfile.ZipFile("data/squares.npz", "w") as archive:
+            for each, content in entries.items():
+                archive.writestr(each, change(content) if each == f"{name}.npy" else content)
+
+    return write
+
+
 WRONG_FILES: list[tuple[str, Callable[[], object], str]] = [
     (SQUARES, lambda: None, "data/squares.npz does not exist; put it there, or name "),
     (SQUARES, lambda: replaced_by(squares(), "/proc/self/mem"), "data/squares.npz cannot be read (Input/output error)"),
     (SQUARES, changed("train", images=None), "data/squares.npz has no array train_images, only "),
+    (SQUARES, with_entry("train_images", lambda _: b"text"), "squares.npz is broken: train_images cannot be read (it"),
+    (
+        SQUARES,
+        with_entry("train_labels", lambda content: content.replace(b"}", b" ", 1)),
+        "squares.npz is broken: train_labels cannot be read (",
+    ),
     (
         SQUARES,
         changed("test", images=np.zeros((15, 9, 8, 3), np.uint8)),

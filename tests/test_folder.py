@@ -152,7 +152,7 @@ def test_a_class_without_images_is_a_broken_archive(pictures: Path, tmp_path: Pa
     assert not (home / "train").exists()
 
 
-@pytest.mark.parametrize("name", ["../n00000001.tar", "n00000001.txt", "/n00000001.tar"])
+@pytest.mark.parametrize("name", ["../n00000001.tar", "n00000001.txt", "/n00000001.tar", "n\x1b[2J.tar"])
 @pytest.mark.usefixtures("three_classes")
 def test_an_archive_of_something_else_is_refused(name: str, tmp_path: Path) -> None:
     tar(tmp_path / "imagenet" / ilsvrc.TRAIN_ARCHIVE, {name: b""})

@@ -260,11 +260,12 @@ def test_a_wrong_table_is_refused_before_anything_is_done(
         assert line.startswith(f"error: mine/tables/mine.toml: {why}")
 
 
+@pytest.mark.parametrize("content", ["[[", "1" * 5000, "0x" + "f" * 5000], ids=["brackets", "decimal", "hexadecimal"])
 def test_a_wrong_paper_that_nobody_named_is_left_out_with_one_warning(
-    write: Write, capsys: pytest.CaptureFixture[str]
+    content: str, write: Write, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write("papers/good", recipe=RECIPE, name="good")
-    write("papers/wrong", table="title = [[")
+    write("papers/wrong", table=f"title = {content}")
     mistake = "papers/wrong/tables/mine.toml: not a TOML file: "
     for command in (["list", "tables"], ["list", "runs"], ["list", "recipes", "short"]):
         status, _, err = repro(capsys, *command)

@@ -53,8 +53,9 @@ def test_a_count_matches_when_it_rounds_to_the_printed_digits(cell: str, exact: 
         ('caption = "', '# caption = "', "the table: key 'caption' is missing"),
         ('kind = "flops"', 'kind = "flop"', "column 2 (flops): unknown kind 'flop'; did you mean flops?"),
         ('recipe = "miru2020-cifar100"', 'recipe = "miru"', "column 3 (error): unknown recipe 'miru'; did"),
+        (LAST, f"runs = {10**400}", "not a whole number from 1 to 1,000,000"),
         (LAST, 'runs = "one"', "column 3 (error): runs is 'one', not a whole number"),
-        (LAST, "runs = 0", "column 3 (error): runs is 0, not a whole number of 1 or more"),
+        (LAST, "runs = 0", "column 3 (error): runs is 0, not a whole number from 1 to 1,000,000"),
         (
             LAST,
             'metric = "iou"',

@@ -106,12 +106,13 @@ def _lines(lines: Reader, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     for cells in lines:
         if not any(cells) or cells == SEPARATOR_LINE:
             continue
-        if cells[0] == (header or cells)[0]:  # the first column holds names or numbers, never its own name
+        if not header or (cells[0] and cells[0] == header[0]):  # the first column never holds its own name
             header = _header(cells, f"{path}, line {lines.line_num}")
             continue
         if any(cells[len(header) :]):
             raise UserError(f"{path}, line {lines.line_num}: more cells than columns; repair or remove the line")
-        line = dict(zip_longest(header, cells[: len(header)], fillvalue=""))
+        named = zip_longest(header, cells[: len(header)], fillvalue="")
+        line = {column: cell for column, cell in named if column or cell}
         filled = frozenset((column, cell) for column, cell in line.items() if cell)
         if filled not in seen:
             seen.add(filled)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 
 UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
-PRINTED = re.compile(r"(\d+(?:\.\d+)?)([kMG]?)")
+PRINTED = re.compile(r"(\d{1,12}(?:\.\d{1,12})?)([kMG]?)")
 REPAIRS = {"±": "write the mean alone", ",": "write a decimal point, and no comma", "%": "leave out the %"}
 """What to do about signs that are often printed, but are not part of a number."""
 

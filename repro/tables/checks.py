@@ -18,6 +18,8 @@ from repro.tables.metric import Metric
 from repro.text import unknown
 
 E = TypeVar("E", bound=StrEnum)
+MOST = 1_000_000
+"""The largest whole number in a table."""
 
 
 def tables_of(place: Place, content: dict[str, Any], key: str) -> list[dict[str, Any]]:
@@ -71,7 +73,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_positive(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST
 
 
 def _is_table(value: object) -> bool:
@@ -80,7 +82,7 @@ def _is_table(value: object) -> bool:
 
 _TYPES: dict[Any, tuple[Callable[[object], bool], str]] = {
     **dict.fromkeys((str, ColumnKind, Convention, Metric, Statistic), (_is_text, "not a string in quotes")),
-    int: (_is_positive, "not a whole number of 1 or more"),
+    int: (_is_positive, f"not a whole number from 1 to {MOST:,}"),
     bool: (lambda value: isinstance(value, bool), "neither true nor false"),
     tuple[str, ...]: (
         lambda value: isinstance(value, list) and all(map(_is_text, value)),

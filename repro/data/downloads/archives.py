@@ -31,7 +31,7 @@ def unpack(archive: tarfile.TarFile, folder: Path, within: str = "") -> None:
             continue
         path = PurePosixPath(member.name)
         regular = member.isreg() and not member.issparse() and path.parent == PurePosixPath(within)
-        content = archive.extractfile(member) if regular and _is_plain(path.name) else None
+        content = archive.extractfile(member) if regular and is_plain(path.name) else None
         if content is None:
             raise tarfile.ReadError(f"{member.name[:LONGEST]!r} is not a regular file with a plain name")
         empty = False
@@ -41,7 +41,8 @@ def unpack(archive: tarfile.TarFile, folder: Path, within: str = "") -> None:
         raise tarfile.ReadError("it has no files")
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
+    """Whether a file in an archive may have this name."""
     return name not in ("", "..") and name.isprintable() and len(name.encode(errors="replace")) <= LONGEST
 
 

@@ -13,7 +13,7 @@ from typing import IO
 
 from repro.bars import open_with_bar
 from repro.console import waiting
-from repro.data.downloads.archives import is_filled
+from repro.data.downloads.archives import is_filled, is_plain
 from repro.data.downloads.archives import unpack as write_files
 from repro.data.files.synsets import leaves_in
 from repro.errors import UserError
@@ -43,7 +43,7 @@ def unpack(folder: Path) -> None:
             try:
                 with open_with_bar(folder / archive, f"unpacking {archive}") as file:
                     writers[archive](file, beside)
-            except (tarfile.TarError, EOFError) as error:
+            except (tarfile.TarError, EOFError, ValueError) as error:  # ValueError: of a damaged header
                 shutil.rmtree(beside)
                 raise UserError(f"{folder / archive} is broken ({error}); replace it") from error
             beside.rename(folder / split)
@@ -71,7 +71,8 @@ def _unpack_classes(file: IO[bytes], beside: Path) -> None:
     with tarfile.open(fileobj=file, mode="r:") as outer:
         for member in outer:
             name = Path(member.name)
-            if not (member.isreg() and not member.issparse() and name.suffix == ".tar" and name.name == member.name):
+            regular = member.isreg() and not member.issparse() and name.name == member.name
+            if not (regular and name.suffix == ".tar" and is_plain(name.stem)):
                 raise tarfile.ReadError(f"{member.name!r} is not the archive of a class")
             if (beside / name.stem).is_dir():
                 continue
@@ -132,7 +133,7 @@ def _of_kit(folder: Path, name: str) -> bytes:
         raise tarfile.ReadError(f"{name} is not a regular file")
     except FileNotFoundError:
         pass
-    except (KeyError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (KeyError, ValueError, tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise UserError(f"{archive} is broken or not the development kit ({error})") from error
     raise UserError(
         f"{folder}/val has no class folders, and neither {KIT}.tar.gz nor Kaggle's "

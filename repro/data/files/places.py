@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import tokenize
 import zipfile
 import zlib
 from functools import partial
 from pathlib import Path
 
+from repro.bounds import LARGEST
 from repro.data.declaration import Arrays, Binary, CocoFolder, Declared, ImageFiles
 from repro.data.files.annotations import read_annotations
 from repro.data.files.image_files import is_image
@@ -19,7 +21,10 @@ ANNOTATIONS = "val_annotations.txt"
 """The file with the classes of the images in val/images/, in Tiny ImageNet's own layout."""
 FOREIGN = ("@eaDir", "__MACOSX")
 """Folders that a Synology NAS and macOS add."""
-BROKEN_ARCHIVE = (OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+BROKEN_ARCHIVE = (
+    *(OSError, ValueError, EOFError, KeyError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error),
+    *(SyntaxError, TypeError, tokenize.TokenError),  # of a damaged header, which NumPy parses as Python
+)
 """What zipfile and NumPy raise for an npz file that is broken, encrypted or claims to be larger than the memory."""
 
 
@@ -102,7 +107,7 @@ def _in_archive(file: Path, name: str) -> int:
     with zipfile.ZipFile(file) as archive, archive.open(name) as array:
         first = format.read_magic(array) == (1, 0)
         shape, _, _ = (format.read_array_header_1_0 if first else format.read_array_header_2_0)(array)
-        return int(shape[0]) if shape else 0
+        return shape[0] if shape and 0 < shape[0] <= LARGEST else 0
 
 
 def _annotated(folder: Path, part: str, *, trained: bool) -> int:

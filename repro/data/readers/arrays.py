@@ -103,7 +103,10 @@ def _array(file: Path, name: str) -> NDArray[Any]:
         with np.load(file, allow_pickle=False) as content:
             if name in content:
                 _refuse_larger_than_memory(file, name)
-                return content[name]
+                found = content[name]
+                if not isinstance(found, np.ndarray):
+                    raise ValueError("it is not an array of NumPy")
+                return found
             known = ", ".join(content) or "no arrays"
     except BROKEN_ARCHIVE as error:
         raise UserError(f"{file} is broken: {name} cannot be read ({error}); replace the file") from None
