@@ -71,6 +71,8 @@ class Droppable(io.TextIOBase):
 
     @property
     def _stream(self) -> TextIO:
+        if sys.stderr is None:  # it is closed, as in `python script.py 2>&-`
+            open_closed_streams()
         return getattr(sys.stderr, "rich_proxied_file", sys.stderr)  # without the proxy of a live display
 
     def _drop_from_now_on(self) -> None:

@@ -323,6 +323,15 @@ def test_a_full_disk_is_a_failure_with_status_1(capsys: pytest.CaptureFixture[st
     assert (status, err.splitlines()[-1]) == (1, f"failed: {reason}")
 
 
+@pytest.mark.parametrize("options", [["--format", "json"], []])
+def test_a_full_disk_at_stdout_is_a_failure_with_status_1(options: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "repro", "--quiet", "list", "models", *options]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=tmp_path, text=True, check=False)
+    line = "failed: No space left on device; free space there or use another folder\n"
+    assert (done.returncode, done.stderr) == (1, line)
+
+
 INTERRUPTED_IMPORT = """
 import os, signal, sys
 

@@ -484,6 +484,20 @@ def test_seeds_side_by_side_have_a_file_each(gated: Callable[..., Experiment], f
     assert one != pytest.approx(other, abs=1e-4)
 
 
+def test_the_gates_of_a_checkpoint_are_its_own(
+    gated: Callable[..., Experiment], folders: Folders, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Those that are recorded are of the first record of the run, which may have other weights."""
+    record = train_one(gated(), CPU, folders, Silent())
+    path = gates_path(folders.results, record.name)
+    rows = read_gates(path)
+    write_gates([replace(each, mean=0.5) for each in rows], path)
+    where = ("--data", folders.data, "--results", folders.results, "--output", tmp_path / "gates.svg")
+    assert repro(capsys, "figure", "gates", folders.runs / record.name / "checkpoint.pt", *where)[0] == 0
+    assert means_of(tmp_path / "gates.csv") == pytest.approx([each.mean for each in rows], abs=1e-6)
+    assert set(means_of(path)) == {0.5}
+
+
 def test_a_network_without_gates_has_none(
     tiny: Callable[..., Experiment], folders: Folders, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from repro.api.library import Papers, check_text, plain, plain_options, using
+from repro.api.library import Papers, check_text, plain, plain_options, text_argument, using
 from repro.comparison.published import published_counts
 from repro.console import note, waiting
 from repro.counting.cache import cached_count, counted
@@ -56,8 +56,8 @@ def count(
     Raises:
         UserError: there is no such network, option or dataset, or the network does not accept the input.
     """
-    check_text(dataset=dataset, flops=flops)
-    conventions = conventions_of(flops)
+    check_text(dataset=dataset)
+    conventions = conventions_of(text_argument("flops", flops))
     shape = None if input is None else _shape(input)
     with using(papers):
         if isinstance(model, str):

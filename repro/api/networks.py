@@ -64,7 +64,9 @@ def build(
             from repro.training.randomness import seed_of
         with torch.random.fork_rng(devices=[]):
             if where is None or default_recipe(name, where, resolve_options(name, options, where)):
-                return initialised(experiment_for(name, options, seed=seed, dataset=dataset, recipe_name=recipe))
+                return initialised(
+                    experiment_for(name, options, seed=seed, dataset=where or dataset, recipe_name=recipe)
+                )
             check_task(name, where)
             data = DATASETS[where]
             torch.manual_seed(seed_of(seed, "init"))

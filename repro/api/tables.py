@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -50,14 +50,23 @@ def table(
     Raises:
         UserError: there is no such table, row, column or folder, or a file is wrong.
     """
-    columns = columns.split(",") if isinstance(columns, str) else columns
+    chosen = _columns(columns)
     with using_for(name, papers):
-        if name is None and (rows != "*" or columns or bare):
+        if name is None and (rows != "*" or chosen or bare):
             raise UserError("rows, columns and bare require the name of a table; see repro.list_tables()")
         selections = select_all() if name is None else [_selected(name, rows)]
         folder = shown_results(results)
-        view = ALL if name is None else view_on(selections[0], columns, folder, bare=bare)
+        view = ALL if name is None else view_on(selections[0], chosen, folder, bare=bare)
         return report_on(selections, folder, summary=name is None, view=view)
+
+
+def _columns(given: object) -> list[str]:
+    """Return the columns that a user gave, as text or one by one; UserError if they are neither."""
+    if isinstance(given, str):
+        return given.split(",")
+    if not isinstance(given, Iterable):
+        raise UserError(f"columns must be text or a list of texts, not {type(given).__name__}")
+    return [text_argument("columns", each) for each in given]
 
 
 def compare(name: str | Path, *, rows: str = "*", results: str | Path = "results", papers: Papers = ()) -> Comparison:

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             never_fail(stream)
         check_process()
         status = app(arguments, prog_name="repro", standalone_mode=False)
+        sys.stdout.flush()
     except UserError as error:
         _end(f"error: {error}", 2)
     except usage_error as error:
@@ -76,12 +77,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         point_to_nowhere(sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
+        _drop_what_is_left()
         _end(f"failed: {os_error_text(error)}", 1)
     except ModuleNotFoundError as error:
         _end(f"error: {package_missing(error)}", 2)
     if status == INTERRUPTED:  # Typer's own status for Ctrl-C; a stopped training has reported it and exited
         _end("interrupted", INTERRUPTED)
     sys.exit(status or 0)
+
+
+def _drop_what_is_left() -> None:
+    """Let stdout be flushed, or drop its text: else Python's own flush at its end fails too, with exit status 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        point_to_nowhere(sys.stdout.fileno())
 
 
 def _command_in(arguments: Sequence[str]) -> str:

@@ -98,7 +98,7 @@ def curves(
     if rows != "*":
         raise UserError(f"--rows requires a table, and {names[0]} is not one; leave out --rows")
     folders = checked_folders(runs=runs, results=results)
-    found = _curves_of(names, folders)
+    found = list({each.name: each for each in _curves_of(names, folders)}.values())
     name = found[0].name if len(found) == 1 else "runs"
     _write(curves_of_runs(found, with_train=train), _checked(output or Path(f"curves-{name}.png"), Curves.COLUMNS))
     suggest(with_folders("repro list runs", folders, "runs"))
@@ -174,11 +174,19 @@ def gates(
     folders = checked_folders(data, runs, results)
     output = output and _checked(output, Gates.COLUMNS)  # a wrong path is refused before a checkpoint is read
     name, saved = _find(run, folders)
-    output = output or _checked(Path(f"gates-{name}.png"), Gates.COLUMNS)
-    _write(_mean_gates(name, saved, folders, Runtime(**switches)), output)
+    output, runtime = output or _checked(Path(f"gates-{name}.png"), Gates.COLUMNS), Runtime(**switches)
+    found = _of_checkpoint(saved, folders, runtime) if saved and Path(run).exists() else None
+    _write(found or _newest_gates(name, saved, folders, runtime), output)
 
 
-def _mean_gates(name: str, saved: Checkpoint | None, folders: Folders, runtime: Runtime) -> Gates:
+def _of_checkpoint(saved: Checkpoint, folders: Folders, runtime: Runtime) -> Gates:
+    """Return the mean gate weights of a checkpoint."""
+    from repro.evaluation.evaluate import mean_gates
+
+    return Gates(tuple(mean_gates(saved, folders.data, runtime)))
+
+
+def _newest_gates(name: str, saved: Checkpoint | None, folders: Folders, runtime: Runtime) -> Gates:
     """Return the mean gate weights of a run; if its checkpoint is newer than the recorded ones, record them first.
 
     Raises:
@@ -187,10 +195,8 @@ def _mean_gates(name: str, saved: Checkpoint | None, folders: Folders, runtime: 
     paths = [gates_path(source, name) for source in result_folders(folders.results)]
     known = max((gates_of(path) for path in paths if path.exists()), key=lambda each: each.step, default=None)
     if saved and (known is None or known.step < saved.step):
-        from repro.evaluation.evaluate import mean_gates
-
-        write_gates(mean_gates(saved, folders.data, runtime), paths[-1])
-        known = gates_of(paths[-1])
+        known = _of_checkpoint(saved, folders, runtime)
+        write_gates(known.rows, paths[-1])
         note(f"recorded the mean gate weights in {paths[-1]}")
     if known is None:
         raise UserError(

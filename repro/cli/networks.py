@@ -11,7 +11,7 @@ from repro.models import OptionValue
 from repro.models.options import OF_MODEL
 from repro.models.typed import has_option, option_names, option_of_text, typed_name
 from repro.recipes.overrides import OF_RECIPE, SETTABLE, is_value
-from repro.tables.names import network_called, recipe_called
+from repro.tables.names import dataset_called, network_called, recipe_called
 from repro.text import unknown
 
 
@@ -72,7 +72,7 @@ def chosen_experiment(
         typed: the network, as for `chosen_network`, like the next two.
         options: those that are options of the command.
         settings: what `--set` gives.
-        dataset: its name (default: that of the recipe).
+        dataset: its name (default: that of the recipe or, without one, that of the row with this label).
         recipe: its name (default: that of the row with this label, or that of the network).
         epochs: their number (default: the recipe's).
 
@@ -81,7 +81,8 @@ def chosen_experiment(
     """
     name, chosen, values = chosen_network(typed, options, settings)
     followed = recipe or recipe_called(typed, dataset)
-    return experiment_for(name, chosen, seed=0, dataset=dataset, recipe_name=followed, epochs=epochs, overrides=values)
+    where = dataset if dataset or followed else dataset_called(typed)
+    return experiment_for(name, chosen, seed=0, dataset=where, recipe_name=followed, epochs=epochs, overrides=values)
 
 
 def _expect_value(name: str, key: str) -> None:

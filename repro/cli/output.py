@@ -11,6 +11,7 @@ import typer
 from repro.atomic import write_atomically
 from repro.cli.options.shared import choice
 from repro.console import note, print_file, stdout
+from repro.encoding import REPLACED
 from repro.errors import UserError, unwritten
 from repro.report import SUFFIXES, ReportFormat
 from repro.text import one_of
@@ -87,7 +88,7 @@ class Answer(Protocol):
 def show(report: Answer, format: ReportFormat, output: Path | None) -> None:
     """Print an answer, or write it to a file; UserError if it cannot be written."""
     if output:
-        write_output(report.text(format).encode(), output)
+        write_output(report.text(format).encode(errors=REPLACED), output)
         note(f"wrote {output}")
     elif format == ReportFormat.RICH:
         stdout().print(report.rich())

@@ -79,7 +79,7 @@ def _confirm(lines: list[str], what: str) -> None:
         UserError: there is no terminal to ask on.
         RunFailed: the answer is no.
     """
-    if not sys.stdin.isatty():
+    if not (sys.stdin and sys.stdin.isatty()):  # closed, it is None
         raise UserError(f"there is no terminal to confirm the deletion of {what}; add --yes")
     for line in lines:
         problem(line)
