@@ -323,6 +323,9 @@ def test_several_records_of_a_run_are_shown(record: Make, tmp_path: Path) -> Non
     assert f"repro runs keep {name} --results 'my results' lists them" in " ".join(
         " ".join(each.lines) for each in notes_of(elsewhere)
     )
+    wide = [replace(each, name="wrn-depth40-k2-blockB(1,3,1)-cifar10-s0-12345678") for each in runs]
+    quoted = compare(read_table("cifar100"), runs[:1], repeated={runs[0].id: wide})
+    assert f"repro runs keep '{wide[0].name}' lists them" in str(notes_of(quoted))
     used = {"name": name, "seed": 0, "error": 22.7, "unused": [30.0]}
     assert json.loads(report.text("json"))["repeated"] == [used]
 

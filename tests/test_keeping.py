@@ -52,6 +52,15 @@ def test_the_records_are_listed(three: list[Record], tmp_path: Path, capsys: pyt
     assert err == f"next: repro runs keep {three[0].name} --record 1 --results {tmp_path}\n"
 
 
+def test_the_next_command_quotes_a_name_with_signs_of_the_shell(
+    record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "wrn-depth40-k2-blockB(1,3,1)-cifar10-s0-12345678"
+    for error in (5.0, 6.0):
+        append_record(record(name=name, error=error, started=f"2026-01-0{error:g}T00:00:00+00:00"), tmp_path)
+    assert keep(capsys, tmp_path, name)[2].startswith(f"next: repro runs keep '{name}' --record 1 ")
+
+
 def test_one_is_kept_with_its_curve(three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = three[0].name
     assert curves_in(tmp_path) == {f"{name}.2.csv": 23.0, f"{name}.3.csv": 24.0, f"{name}.csv": 22.0}

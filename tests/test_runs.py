@@ -230,6 +230,15 @@ def test_a_finished_run_is_tested_next_with_the_images_that_it_was_trained_on(
     assert (status, err.splitlines()[-1]) == (0, following)
 
 
+def test_the_next_command_quotes_a_name_with_signs_of_the_shell(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = experiment_for("wrn", {"depth": 40, "k": 2, "block": "B(1,3,1)"}, seed=0)
+    describe(run, CPU, folders, ended=Ending.RECORDED)
+    following = repro(capsys, "list", "runs", "--runs", folders.runs)[2].splitlines()[-1]
+    assert following.startswith(f"next: repro eval '{run.name}' ")
+
+
 def test_a_diverged_run_has_no_command_to_resume(folders: Folders) -> None:
     experiment = small()
     endless = replace(experiment, recipe=replace(experiment.recipe, lr=1e30, warmup_epochs=0))

@@ -84,7 +84,7 @@ def export(
     elif classifies(experiment.dataset):  # others are tested as runs only
         suggest(f"repro eval {quote(typed_name(experiment.model))} --weights {quote(str(output))}")
     else:
-        suggest(with_folders(f"repro eval {experiment.name}", folders, "runs"))
+        suggest(with_folders(f"repro eval {quote(experiment.name)}", folders, "runs"))
 
 
 def _facts(saved: Checkpoint, names: str, folders: Folders) -> CardFacts:

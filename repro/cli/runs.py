@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -51,7 +52,7 @@ def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Resul
         for number, each in enumerate(found, 1):
             print_line(_record_line(number, each))
         if len(found) > 1:
-            suggest(with_folders(f"repro runs keep {run} --record 1", folders, "results"))
+            suggest(with_folders(f"repro runs keep {quote(run)} --record 1", folders, "results"))
         else:
             suggest(with_folders("repro table", folders, "results"))
         return

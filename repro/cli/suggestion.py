@@ -105,7 +105,7 @@ def after_runs(lines: Sequence[RunLine], folders: Folders) -> str:
         return resumed
     finished = [line for line in lines if line.state == RunState.DONE and line.recipe in RECIPES]
     if done := next((line.name for line in finished if not line.reason), None):
-        return with_folders(f"repro eval {done}", _with_data_of(done, folders), "data", "runs")
+        return with_folders(f"repro eval {quote(done)}", _with_data_of(done, folders), "data", "runs")
     lives = any(line.state in (RunState.RUNNING, RunState.QUEUED) for line in lines)
     return with_folders("repro list runs --watch", folders, "runs") if lives else "repro list recipes"
 

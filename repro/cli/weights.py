@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from repro.cli.networks import chosen_network
@@ -80,10 +81,10 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
         return
     for line in _lines(found):
         print_line(line)
-    if found.run in run_names(folders.runs):
-        suggest(with_folders(f"repro eval {found.run}", folders, "data", "runs"))
+    if found.run and found.run in run_names(folders.runs):
+        suggest(with_folders(f"repro eval {quote(found.run)}", folders, "data", "runs"))
     elif found.printed:
-        suggest(with_folders(f"repro table {found.printed[0].table}", folders, "data", "results"))
+        suggest(with_folders(f"repro table {quote(found.printed[0].table)}", folders, "data", "results"))
     else:
         suggest(f"repro count {network_as_typed(found.model, found.options, found.dataset)}")
 

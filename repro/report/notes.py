@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from repro.comparison.explain import inferred
 from repro.comparison.join import Comparison
@@ -163,7 +164,7 @@ def _repeated(comparison: Comparison) -> list[str]:
     return [
         f"{len(records)} records of seed {records[0].seed} "
         f"({', '.join(each.shown for each in records)}): the first is used; "
-        f"{naming_papers(command_with(f'repro runs keep {records[0].name}', given))} lists them and keeps one"
+        f"{naming_papers(command_with(f'repro runs keep {quote(records[0].name)}', given))} lists them and keeps one"
         for records in comparison.repeated
     ]
 
