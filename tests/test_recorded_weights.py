@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,9 +25,9 @@ from repro.models import build
 from repro.report.content import content_of
 from repro.report.formats.csv import table_csv
 from repro.report.formats.html.pictures import forest_pictures
-from repro.store.csv_rows import csv_of, header_of, line_of
+from repro.store.csv_rows import csv_of, header_of, line_of, lines_of, rewrite
 from repro.store.results import Record, shipped_results
-from repro.store.weights_tests import WEIGHTS, WeightsTest, append_weights_test, read_weights_tests
+from repro.store.weights_tests import WEIGHTS, WeightsTest, put_weights_test, read_weights_tests
 from repro.tables import read_table
 
 RESNET = read_table("resnet-cifar")
@@ -87,14 +88,33 @@ def test_every_format_has_it() -> None:
 
 
 def test_a_test_is_recorded_once(tmp_path: Path) -> None:
-    assert append_weights_test(TEST, tmp_path)
-    assert not append_weights_test(replace(TEST, tested="later"), tmp_path)
-    assert append_weights_test(replace(TEST, mean=[0, 0, 0]), tmp_path)
+    assert put_weights_test(TEST, tmp_path) is None
+    assert put_weights_test(replace(TEST, tested="later"), tmp_path) == TEST
+    assert put_weights_test(replace(TEST, mean=[0, 0, 0]), tmp_path) is None
     assert read_weights_tests([tmp_path, tmp_path]) == [TEST, replace(TEST, mean=[0, 0, 0])]
 
 
+@pytest.mark.parametrize("changes", [{"error": 8.6}, {"error5": 0.5}, {"images": 100}])
+def test_a_test_with_another_outcome_replaces_the_earlier_one(changes: dict[str, Any], tmp_path: Path) -> None:
+    other = replace(TEST, mean=[0, 0, 0])
+    for each in (TEST, other):
+        put_weights_test(each, tmp_path)
+    lines = lines_of(tmp_path / WEIGHTS)
+    rewrite(tmp_path / WEIGHTS, [{**lines[0], "remark": "mine"}, lines[1]], WeightsTest)
+    assert put_weights_test(replace(TEST, source="", device="H100", **changes), tmp_path) == TEST
+    assert read_weights_tests([tmp_path]) == [replace(TEST, device="H100", **changes), other]
+    assert [each["remark"] for each in lines_of(tmp_path / WEIGHTS)] == ["mine", ""]
+
+
+def test_a_source_that_is_given_later_is_recorded(tmp_path: Path) -> None:
+    put_weights_test(replace(TEST, source=""), tmp_path)
+    for source in (TEST.source, "https://example.org/other"):
+        put_weights_test(replace(TEST, source=source, device="H100"), tmp_path)
+        assert read_weights_tests([tmp_path]) == [TEST]
+
+
 def test_a_test_without_a_top_five_error_is_read_again(tmp_path: Path) -> None:
-    append_weights_test(replace(TEST, error5=None), tmp_path)
+    put_weights_test(replace(TEST, error5=None), tmp_path)
     assert read_weights_tests([tmp_path]) == [replace(TEST, error5=None)]
 
 
@@ -111,7 +131,7 @@ def test_a_wrong_line_is_named(column: str, value: str, tmp_path: Path) -> None:
 def test_tests_of_several_machines_are_joined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, tests in (("one", [TEST]), ("two", [TEST, replace(TEST, protocol=TEN)])):
         for each in tests:
-            append_weights_test(each, tmp_path / name)
+            put_weights_test(each, tmp_path / name)
     out = repro(capsys, "merge", tmp_path / "two", "--results", tmp_path / "one")[1]
     assert "0 times, 1 test of weights" in out
     assert read_weights_tests([tmp_path / "one"]) == [TEST, replace(TEST, protocol=TEN)]
@@ -120,15 +140,15 @@ def test_tests_of_several_machines_are_joined(tmp_path: Path, capsys: pytest.Cap
 def test_a_test_that_another_machine_repeated_is_already_there(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    append_weights_test(TEST, tmp_path / "one")
+    put_weights_test(TEST, tmp_path / "one")
     repeated = replace(TEST, device="H100", tested="2026-02-01T00:00:00+00:00")
     others = [replace(TEST, mean=[0.0, 0.0, 0.0], error=9.0), replace(TEST, options={"shortcut": "B"}, error=10.0)]
     for each in (repeated, *others):
-        append_weights_test(each, tmp_path / "two")
+        put_weights_test(each, tmp_path / "two")
     status, out, _ = repro(capsys, "merge", tmp_path / "two", "--results", tmp_path / "one")
     assert (status, "0 times, 2 tests of weights" in out) == (0, True)
     assert read_weights_tests([tmp_path / "one"]) == [TEST, *others]
-    append_weights_test(replace(TEST, error=8.6), tmp_path / "three")
+    put_weights_test(replace(TEST, error=8.6), tmp_path / "three")
     status, _, err = repro(capsys, "merge", tmp_path / "three", "--results", tmp_path / "one")
     assert (status, "weights.csv: error 8.5 and 8.6; nothing was merged" in err) == (2, True)
 
@@ -142,10 +162,16 @@ def test_the_command_records(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     command = ["eval", "resnet20", "--weights", tmp_path / "net.th", *given, "--results", tmp_path / "results"]
     repro(capsys, *command)
     assert not (tmp_path / "results").exists()
-    recording = [*command, "--record", "--source", "https://example.org/net"]
-    assert "recorded the test in" in repro(capsys, *recording)[2]
-    assert "already has this test of these weights" in repro(capsys, *recording)[2]
-    (found,) = read_weights_tests([tmp_path / "results"])
+    recording, path = [*command, "--record"], tmp_path / "results" / WEIGHTS
+    assert f"recorded the test in {path}\n" in repro(capsys, *recording)[2]
+    assert f"{path} already has this test of these weights\n" in repro(capsys, *recording)[2]
+    recording += ["--source", "https://example.org/net"]
+    assert "already has this test of these weights, and now their source\n" in repro(capsys, *recording)[2]
+    (found,) = read_weights_tests([path.parent])
+    put_weights_test(replace(found, error=1.5), path.parent)
+    errors = [f"{error:.3f} %, top-5 {found.error5:.3f} %, on {found.images} images" for error in (1.5, found.error)]
+    replaced = f"{path}: it had test error {errors[0]}; now it has test error {errors[1]}\n"
+    assert f"replaced the test of these weights in {replaced}" in repro(capsys, *recording)[2]
     answer = json.loads(repro(capsys, *command, "--format", "json")[1])
     assert (found.error, found.sha256, found.source) == (answer["error"], answer["sha256"], "https://example.org/net")
 

@@ -19,7 +19,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import error5_text
 from repro.store.run_folders import run_names
-from repro.store.weights_tests import WEIGHTS, append_weights_test, read_weights_tests
+from repro.store.weights_tests import WEIGHTS, WeightsTest, put_weights_test, read_weights_tests
 from repro.store.writing import check_writable
 from repro.text import number_of, signed
 
@@ -90,12 +90,22 @@ def show_weights(given: Given, folders: Folders, runtime: Runtime, format: Answe
 
 
 def _record(found: TestedWeights, results: Path, source: str, runtime: Runtime) -> None:
-    """Record a test in a folder of results."""
+    """Record a test in a folder of results, and say what became of an earlier one."""
     from repro.training.machine.device import checked_device
 
-    added = append_weights_test(found.recorded(source, checked_device(runtime)), results)
-    path = results / WEIGHTS
-    note(f"recorded the test in {path}" if added else f"{path} already has this test of these weights")
+    test, path = found.recorded(source, checked_device(runtime)), results / WEIGHTS
+    earlier = put_weights_test(test, results)
+    if earlier is None:
+        note(f"recorded the test in {path}")
+    elif earlier.outcome == test.outcome:
+        sourced = ", and now their source" if test.source and not earlier.source else ""
+        note(f"{path} already has this test of these weights{sourced}")
+    else:
+        note(f"replaced the test of these weights in {path}: it had {_outcome(earlier)}; now it has {_outcome(test)}")
+
+
+def _outcome(test: WeightsTest) -> str:
+    return f"test error {test.error:.3f} %{error5_text(test.error5, 3)}, on {number_of(test.images, 'image')}"
 
 
 def _normalisation(mean: str | None, std: str | None) -> Normalisation | None:

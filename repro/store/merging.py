@@ -64,7 +64,7 @@ def merge(sources: Sequence[Path], results: Path) -> Added:
         runs = _run_lines(results)
         times = _Lines(results / TIMES, StepTime, MEASURED_TIME, name=_time, key=_time)
         key = attrgetter("key")
-        weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, name=_weights, key=key, content=_with_errors)
+        weights = _Lines(results / WEIGHTS, WeightsTest, WEIGHTS_TEST, name=_weights, key=key, content=_with_outcome)
         files = {folder: _Files(results / folder, reader) for folder, reader in FILES.items()}
         for source in with_bar(sources, "reading results"):
             runs.add(source / RUNS)
@@ -130,9 +130,9 @@ def _weights(test: WeightsTest) -> str:
     return f"the test of {test.file} ({test.sha256[:8]}) with {test.model} on {test.dataset}, {test.tested_by}"
 
 
-def _with_errors(test: WeightsTest) -> object:
-    """Return what two tests must share to be the same: the machine and the time may differ."""
-    return test.key, test.error, test.error5 or None  # earlier versions recorded 0 for five classes or fewer
+def _with_outcome(test: WeightsTest) -> object:
+    """Return what two tests must share to be the same."""
+    return test.key, test.outcome
 
 
 def _with_tests_of(record: Record, other: Record) -> Record | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 
 from repro.bounds import Percent, Positive
 from repro.data.inputs.protocol import Protocol
-from repro.store.csv_rows import Plain, Time, line_of, lines_of, read, rewrite
+from repro.store.csv_rows import Plain, Time, line_of, read, read_with_lines, rewrite
 from repro.store.writing import locked_results
 
 WEIGHTS = "weights.csv"
@@ -65,19 +65,37 @@ class WeightsTest:
         return self.sha256, self.model, options, self.dataset, self.tested_by, tuple(self.mean), tuple(self.std)
 
     @property
+    def outcome(self) -> tuple[object, ...]:
+        """What the test found, whatever the machine and the time."""
+        return self.error, self.error5 or None, self.images  # earlier versions recorded 0 for five classes or fewer
+
+    @property
     def tested_by(self) -> Protocol:
         """The test protocol."""
         return msgspec.convert(self.protocol, Protocol)
 
 
-def append_weights_test(test: WeightsTest, results: Path) -> bool:
-    """Add a line to `results`/weights.csv, unless the same test is there; return whether it was added."""
+def put_weights_test(test: WeightsTest, results: Path) -> WeightsTest | None:
+    """Write a line into `results`/weights.csv; return the earlier test of this key, None if there was none.
+
+    An earlier test with the same outcome stays, and one with another outcome is replaced. The source of either is kept
+    if the other has none.
+    """
     path = results / WEIGHTS
     with locked_results(path):
-        if any(each.key == test.key for each in _read(path)):
-            return False
-        rewrite(path, [*lines_of(path), line_of(test)], WeightsTest)
-    return True
+        found = read_with_lines(path, WeightsTest, WEIGHTS_TEST)
+        tests, lines = [each for each, _ in found], [line for _, line in found]
+        places = [place for place, each in enumerate(tests) if each.key == test.key]
+        if not places:
+            rewrite(path, [*lines, line_of(test)], WeightsTest)
+            return None
+        earlier = tests[places[-1]]  # the one that readers use
+        used, other = (earlier, test) if earlier.outcome == test.outcome else (test, earlier)
+        written = replace(used, source=used.source or other.source)
+        if written != earlier:
+            lines[places[-1]] |= line_of(written)
+            rewrite(path, lines, WeightsTest)
+    return earlier
 
 
 def read_weights_tests(folders: Iterable[Path]) -> list[WeightsTest]:
