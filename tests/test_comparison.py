@@ -26,7 +26,7 @@ from repro.planning.needed import missing
 from repro.report import Report
 from repro.report.notes import notes_of
 from repro.runtime import Runtime
-from repro.store.results import Record, read_records, repeated_records, result_folders
+from repro.store.results import Record, read_records, repeated_records, result_folders, shipped_results
 from repro.tables import AS_PUBLISHED, Cell, RunsPerRow, read_table, shipped_tables
 
 Make = Callable[..., Record]
@@ -310,7 +310,8 @@ def test_no_later_record_of_an_experiment_replaces_the_first(record: Make, tmp_p
     assert repeated_records(folders) == {first.id: [first, *others]}
 
 
-def test_several_records_of_a_run_are_shown(record: Make, tmp_path: Path) -> None:
+def test_several_records_of_a_run_are_shown(record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # in a clone, results/ is the shipped folder
     runs = [record(), record(error=30.0)]
     comparison = compare(read_table("cifar100"), runs[:1], repeated={runs[0].id: runs})
     assert comparison.rows[N4].errors["error"].value == 22.7
@@ -326,6 +327,8 @@ def test_several_records_of_a_run_are_shown(record: Make, tmp_path: Path) -> Non
     wide = [replace(each, name="wrn-depth40-k2-blockB(1,3,1)-cifar10-s0-12345678") for each in runs]
     quoted = compare(read_table("cifar100"), runs[:1], repeated={runs[0].id: wide})
     assert f"repro runs keep '{wide[0].name}' lists them" in str(notes_of(quoted))
+    shipped = compare(read_table("cifar100"), runs[:1], repeated={runs[0].id: runs}, results=shipped_results())
+    assert [note.lines for note in notes_of(shipped) if note.heading == "Records"] == [(line.rpartition(";")[0],)]
     used = {"name": name, "seed": 0, "error": 22.7, "unused": [30.0]}
     assert json.loads(report.text("json"))["repeated"] == [used]
 

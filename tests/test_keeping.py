@@ -130,6 +130,22 @@ def test_a_shipped_record_is_never_deleted(tmp_path: Path, capsys: pytest.Captur
     assert every_record(tmp_path) == []
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_no_record_in_the_shipped_folder_is_deleted(
+    three: list[Record],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+) -> None:
+    """In a clone, it is also the default of --results."""
+    monkeypatch.setattr("repro.store.results.shipped_results", lambda: tmp_path)
+    assert keep(capsys, tmp_path, three[0].name)[2] == f"next: repro table --results {tmp_path}\n"
+    status, _, err = keep(capsys, tmp_path, three[0].name, "--record", number, "--yes")
+    assert (status, f"remove the line of {tmp_path / RUNS} by hand" in err) == (2, True)
+    assert len(every_record(tmp_path)) == 4
+
+
 def test_the_gate_weights_stay_if_the_records_cannot_be_written(
     three: list[Record], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,7 +51,7 @@ def keep(name: Repeated, record: Number = None, yes: Yes = False, results: Resul
     if record is None:
         for number, each in enumerate(found, 1):
             print_line(_record_line(number, each))
-        if len(found) > 1:
+        if len(found) > 1 and not found[1].shipped:
             suggest(with_folders(f"repro runs keep {quote(run)} --record 1", folders, "results"))
         else:
             suggest(with_folders("repro table", folders, "results"))

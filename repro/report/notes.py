@@ -15,6 +15,7 @@ from repro.comparison.verdict import Verdict
 from repro.recipes.library import naming_papers
 from repro.report.view import ALL, View
 from repro.store.command_text import command_with
+from repro.store.results import is_shipped
 from repro.tables import Column, ColumnKind, PrintedError, Statistic, Table, table_as_typed
 from repro.tables.column import OTHERS, WEIGHTS
 from repro.text import number_of
@@ -159,14 +160,18 @@ def _quantiles(spread: Spread, cells: int) -> str:
 
 
 def _repeated(comparison: Comparison) -> list[str]:
-    """Return the runs with several records, of which one is used."""
-    given = {"results": comparison.results}
+    """Return the runs with several records, of which one is used, and how to keep one unless all are shipped."""
     return [
         f"{len(records)} records of seed {records[0].seed} "
-        f"({', '.join(each.shown for each in records)}): the first is used; "
-        f"{naming_papers(command_with(f'repro runs keep {quote(records[0].name)}', given))} lists them and keeps one"
+        f"({', '.join(each.shown for each in records)}): the first is used"
+        f"{'' if is_shipped(comparison.results) else f'; {_keeping(records[0].name, comparison)}'}"
         for records in comparison.repeated
     ]
+
+
+def _keeping(run: str, comparison: Comparison) -> str:
+    command = command_with(f"repro runs keep {quote(run)}", {"results": comparison.results})
+    return f"{naming_papers(command)} lists them and keeps one"
 
 
 def _others(comparison: Comparison, view: View) -> list[str]:

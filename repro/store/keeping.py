@@ -57,19 +57,23 @@ def others_of(records: Sequence[FoundRecord], number: int) -> list[FoundRecord]:
         number: of the record to keep, from 1.
 
     Raises:
-        UserError: there is no such record, or another one is shipped with the program.
+        UserError: there is no such record, or another one is in the folder that is shipped with the program.
     """
     name = records[0].record.name
     if not 1 <= number <= len(records):
         raise UserError(f"--record {number}: {name} has {number_of(len(records), 'record')}")
-    others = [each for place, each in enumerate(records, 1) if place != number]
-    for each in others:
-        if each.shipped:
-            raise UserError(
-                f"record {records.index(each) + 1} of {name} is shipped with the program, so it is used and never "
-                "deleted; keep that one, or train another --seed"
-            )
-    return others
+    shipped = [each.folder for each in records if each.shipped]
+    if len(shipped) > 1:
+        raise UserError(
+            f"{shipped[0]} is the folder of the records that come with the program, and no command deletes them; "
+            f"remove the line of {shipped[0] / RUNS} by hand, or record elsewhere with --results"
+        )
+    if shipped and number != 1:
+        raise UserError(
+            f"record 1 of {name} is shipped with the program, so it is used and never deleted; keep that one, or train "
+            "another --seed"
+        )
+    return [each for place, each in enumerate(records, 1) if place != number]
 
 
 def delete_others(others: Sequence[FoundRecord], kept: FoundRecord) -> None:
