@@ -99,6 +99,23 @@ def test_the_card_of_a_finished_run_whose_record_is_elsewhere_says_that_it_is_fi
     assert re.search(r"steps: finished +\|", (tmp_path / "net.md").read_text())
 
 
+@pytest.mark.parametrize("file", ["", checkpoint.NEWEST])
+def test_the_next_command_finds_a_run_that_was_named_by_its_folder_or_a_checkpoint(
+    file: str,
+    tiny: Make,
+    folders: Folders,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train_one(tiny(), CPU, folders, Silent())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("repro.cli.export.classifies", lambda dataset: False)  # such runs are tested as runs
+    elsewhere = folders.runs.rename(tmp_path / "elsewhere")
+    err = repro(capsys, "export", elsewhere / tiny().name / file, "--results", folders.results)[2]
+    assert err.endswith(f"next: repro eval {tiny().name} --runs elsewhere\n")
+
+
 def test_a_run_with_a_moving_average_is_exported_with_its_average(
     tiny: Make, folders: Folders, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,13 +19,12 @@ from repro.console import loading, note, print_json, print_line
 from repro.data import find_dataset
 from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import UserError
-from repro.evaluation.checkpoint_place import place_of_checkpoint
+from repro.evaluation.checkpoint_place import place_of_checkpoint, with_runs_of
 from repro.evaluation.protocols import RequestedProtocol
 from repro.models.registry import IMAGENET
 from repro.paths import DEFAULT_RESULTS, Folders, FolderUse, checked_folders
 from repro.runtime import Runtime
 from repro.store.results import error5_text, error_text, result_folders
-from repro.store.run_folders import DESCRIPTION
 from repro.tables import shares_text
 from repro.text import number_of
 
@@ -183,17 +182,7 @@ def _evaluate_run(
         return
     print_line(_run_line(found))
     experiment = found.experiment
-    suggest(after_run(experiment.model, experiment.options, experiment.recipe.name, _with_runs_of(what, folders)))
-
-
-def _with_runs_of(what: str, folders: Folders) -> Folders:
-    """Return the folders; if a run was named by its folder or by a file in it, the runs are in the folder above."""
-    place = Path(what).absolute()
-    run = place.parent if place.is_file() else place
-    if not (run / DESCRIPTION).is_file() or run.parent == folders.runs.absolute():
-        return folders
-    beside = run.parent.is_relative_to(Path.cwd())
-    return replace(folders, runs=run.parent.relative_to(Path.cwd()) if beside else run.parent)
+    suggest(after_run(experiment.model, experiment.options, experiment.recipe.name, with_runs_of(what, folders)))
 
 
 def _run_answer(found: Evaluation) -> dict[str, object]:

@@ -18,7 +18,7 @@ from repro.cli.suggestion import after_run, suggest, with_folders
 from repro.comparison.corrections import as_of_today
 from repro.console import loading, note
 from repro.errors import PackageMissing, UserError
-from repro.evaluation.checkpoint_place import place_of_checkpoint
+from repro.evaluation.checkpoint_place import place_of_checkpoint, with_runs_of
 from repro.evaluation.layouts import OWN, layout_named, layouts
 from repro.experiment import Experiment, classifies
 from repro.models.typed import typed_name
@@ -61,6 +61,7 @@ def export(
     if output:
         check_output(output, [SUFFIX])  # before anything is read
     place_of_checkpoint(run, folders.runs, result_folders(results))  # a wrong name is refused at once
+    folders = with_runs_of(run, folders)
     with loading():
         from repro.evaluation.evaluate import load_run
         from repro.evaluation.export import write_weights

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from repro.errors import UserError
 from repro.models.registry import TORCHVISION
+from repro.paths import Folders
 from repro.store.results import RUNS, every_record
-from repro.store.run_folders import run_names, runs_in
+from repro.store.run_folders import DESCRIPTION, run_names, runs_in
 from repro.store.run_names import model_of, run_named, runs_matching
 from repro.tables.names import Network, network_called
 from repro.text import first_of
@@ -31,6 +33,16 @@ def place_of_checkpoint(what: str, runs: Path, results: Sequence[Path] = ()) -> 
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{what} is not a file; name a run or the file of a checkpoint")
     return path if path.exists() else _folder(what, runs, results)
+
+
+def with_runs_of(what: str, folders: Folders) -> Folders:
+    """Return the folders; if a run was named by its folder or by a file in it, the runs are in the folder above."""
+    place = Path(what).absolute()
+    run = place.parent if place.is_file() else place
+    if not (run / DESCRIPTION).is_file() or run.parent == folders.runs.absolute():
+        return folders
+    beside = run.parent.is_relative_to(Path.cwd())
+    return replace(folders, runs=run.parent.relative_to(Path.cwd()) if beside else run.parent)
 
 
 def _folder(what: str, runs: Path, results: Sequence[Path]) -> Path:
