@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from records import append_record, record_of, runs_behind
+from records import append_line_with_test, append_record, record_of, runs_behind
 
 from repro.api.selection import select
 from repro.api.tables import compared
@@ -308,6 +308,15 @@ def test_no_later_record_of_an_experiment_replaces_the_first(record: Make, tmp_p
     folders = [tmp_path / "one", tmp_path / "two"]
     assert [each.error for each in read_records(folders)] == [22.7, 22.7]
     assert repeated_records(folders) == {first.id: [first, *others]}
+
+
+def test_lines_of_two_folders_that_differ_only_in_their_tests_are_one_record(record: Make, tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    append_record(record(), folders[0])
+    append_line_with_test(record(), folders[1])
+    (found,) = read_records(folders)
+    assert [each["error"] for each in found.tests] == [22.0]
+    assert repeated_records(folders) == {}
 
 
 def test_several_records_of_a_run_are_shown(record: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

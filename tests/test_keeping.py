@@ -159,6 +159,16 @@ def test_the_gate_weights_stay_if_the_records_cannot_be_written(
     assert len(every_record(tmp_path)) == 4
 
 
+def test_a_copy_with_a_further_test_is_no_other_record(
+    record: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("repro.store.keeping.result_folders", lambda own: [tmp_path / "shipped", own])
+    append_record(record(), tmp_path / "shipped")
+    append_line_with_test(record(), tmp_path / "own")
+    status, out, _ = keep(capsys, tmp_path / "own", record().name)
+    assert (status, len(out.splitlines())) == (0, 1)
+
+
 def test_a_record_that_is_written_again_keeps_the_name_of_its_curve(three: list[Record], tmp_path: Path) -> None:
     names = [new_curve_path(tmp_path, each).name for each in three]
     assert names == [f"{three[0].name}{number}.csv" for number in ("", ".2", ".3")]

@@ -44,7 +44,8 @@ def records_of(run: str, results: Path) -> list[FoundRecord]:
     name = run_named(run, dict.fromkeys(each.record.name for each in found), folders)
     once: list[FoundRecord] = []
     for each in found:
-        if each.record.name == name and all(each.record != other.record for other in once):
+        facts = without_tests(each.record)
+        if each.record.name == name and all(facts != without_tests(other.record) for other in once):
             once.append(each)
     return once
 

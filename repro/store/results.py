@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -233,25 +233,23 @@ def repeated_records(folders: Iterable[Path]) -> dict[str, list[Record]]:
     """Return the different records of each experiment that has several, by its ID; UserError as in `read_records`."""
     found: dict[str, list[Record]] = {}
     for record in records_in(folders):
-        of_experiment = found.setdefault(record.id, [])
-        if record not in of_experiment:  # a copy of a file is no other run
-            of_experiment.append(record)
+        found.setdefault(record.id, []).append(record)
     return {id: records for id, records in found.items() if len(records) > 1}
 
 
-def records_in(folders: Iterable[Path]) -> Iterator[Record]:
-    """Yield all records of some folders, also several of one experiment; UserError for an invalid line."""
-    return (each for folder in folders for each in every_record(folder))
-
-
 def every_record(folder: Path) -> list[Record]:
-    """Return all records of a folder, also several of one experiment; UserError for an invalid line.
+    """Return all records of a folder, also several of one experiment; UserError for an invalid line."""
+    return records_in([folder])
 
-    Lines that differ only in their tests, as two branches of a repository may add them, are one record.
+
+def records_in(folders: Iterable[Path]) -> list[Record]:
+    """Return all records of some folders, also several of one experiment; UserError for an invalid line.
+
+    Lines that differ only in their tests, as two folders or two branches of a repository may have, are one record.
     """
     records: list[Record] = []
     places: dict[tuple[str, str], list[int]] = {}
-    for record in read(folder / RUNS, Record, RECORD):
+    for record in (each for folder in folders for each in read(folder / RUNS, Record, RECORD)):
         of_run = places.setdefault((record.id, record.started), [])
         equal = [place for place in of_run if without_tests(records[place]) == without_tests(record)]
         if equal:
