@@ -522,6 +522,16 @@ def test_rows_of_one_label_are_told_apart_in_data_and_notes() -> None:
         assert f"{name}: {ONE_CROP}" in notes
 
 
+@pytest.mark.usefixtures("without_counts")
+@pytest.mark.parametrize("format", ["rich", "md", "latex", "html"])
+def test_rows_of_one_label_are_told_apart_without_the_columns_that_differ(format: str) -> None:
+    table = read_table("densenet-cifar")
+    comparison = compare(table, [], shown=table.matching("DenseNet (k = 12)"))
+    view = view_of(table, ["c10+", "verdict"], bare=True)
+    shown = Report([comparison], [], summary=False, view=view).text(format)
+    assert all(f"DenseNet (k = 12), Depth {depth}" in shown for depth in (40, 100))
+
+
 def test_signs_of_the_format_in_a_label_are_escaped() -> None:
     table = read_table("cifar100")
     named = replace(table, rows=(replace(table.rows[0], label="[1] a|b"), *table.rows[1:]))

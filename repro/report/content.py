@@ -16,7 +16,7 @@ from repro.report.notes import Note, notes_of
 from repro.report.replications import others_cell, references, weights_cell
 from repro.report.runs import deviating_grid, runs_grid
 from repro.report.view import ALL, View
-from repro.tables import Column, ColumnKind, Table
+from repro.tables import Column, ColumnKind, Row, Table
 from repro.tables.column import OTHERS, VERDICT, WEIGHTS
 
 
@@ -81,7 +81,7 @@ def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow, view: Vi
     error_differs = any(cell.differs for cell in row.errors.values())
     data = view.of_data(row_data(comparison, row))
     return Line(
-        (Shown(row.row.label), *(part.show(row) for part in parts)),
+        (Shown(_label(comparison.table, row.row, view)), *(part.show(row) for part in parts)),
         name=comparison.table.called(row.row),
         reasons=tuple(data.get("why", ())),
         reasons_heading="Possible reasons for the difference" if error_differs else "Count mismatch",
@@ -89,6 +89,12 @@ def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow, view: Vi
         muted=row.row.quoted,
         data=data,
     )
+
+
+def _label(table: Table, row: Row, view: View) -> str:
+    """Return the label of a row, with what distinguishes it unless columns show that."""
+    shown = all(view.shows(each.key) for each in table.of_kind(ColumnKind.CONTEXT))
+    return row.label if shown else table.called(row)
 
 
 @dataclass(frozen=True)
