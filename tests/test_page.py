@@ -140,6 +140,17 @@ def test_runs_are_listed_and_those_that_deviate_are_not_used(text: str, records:
     assert "(not used)" in text
 
 
+@pytest.mark.parametrize("pattern", ["*", "DenseResNet-110, N = 2"])
+def test_rows_without_runs_have_the_command_that_trains_just_them(pattern: str) -> None:
+    table = read_table("cifar100")
+    comparison = compare(table, [], shown=table.matching(pattern), results=Path("mine"))
+    rows = "" if pattern == "*" else f" --rows '{pattern}'"
+    command = f"<code>repro table cifar100 --run{rows} --results mine</code>"
+    assert f"No run of these rows counts yet; {command} trains and tests what is missing." in unescape(
+        html_page([comparison], [])
+    )
+
+
 def test_recipes_are_shown_with_every_value_and_its_source(text: str) -> None:
     rows = {line[0]: line[1:] for line in Page(text).sections["cifar100"] if line}
     chosen = RECIPES["miru2020-cifar100"]

@@ -22,6 +22,7 @@ from repro.report.formats.html.templates import HERE, templates
 from repro.report.notes import RECIPES, Note
 from repro.report.summary import headline_of, short_name, summary_of
 from repro.report.view import ALL, View
+from repro.store.command_text import command_with
 from repro.tables import table_as_typed
 
 
@@ -36,7 +37,7 @@ class Section:
     """By their heading."""
     recipes: list[ShownRecipe]
     training: str
-    """The command that trains the missing runs."""
+    """The command that trains and tests the missing runs."""
 
 
 def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path], view: View = ALL) -> str:
@@ -72,7 +73,7 @@ def html_page(comparisons: Sequence[Comparison], folders: Sequence[Path], view: 
 
 def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Section:
     content = content_of(comparison, view)
-    training = naming_papers(f"repro table {table_as_typed(comparison.table)} --run")
+    training = _training(comparison)
     if view.bare:
         return Section(content, [], {}, [], training)
     shown = view.of_comparison(comparison)
@@ -83,6 +84,14 @@ def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Sec
         "Gates": gate_pictures(shown, folders),
     }
     return Section(content, notes, pictures, recipes_of(shown), training)
+
+
+def _training(comparison: Comparison) -> str:
+    """Return the command that trains the missing runs of the rows, or of the table if no pattern names just them."""
+    table, rows = comparison.table, tuple(each.row for each in comparison.rows)
+    patterns = ("*", rows[0].label, table.called(rows[0]))
+    given = {"rows": next((each for each in patterns if table.like(each) == rows), "*"), "results": comparison.results}
+    return naming_papers(command_with(f"repro table {table_as_typed(table)} --run", given))
 
 
 def _title(comparisons: Sequence[Comparison]) -> str:
