@@ -263,6 +263,25 @@ def test_a_bare_table_has_no_notes_and_no_runs(record: Make, format: str) -> Non
     assert "not reproduced" in bare
 
 
+def test_reasons_and_the_rule_are_those_of_the_shown_columns(record: Make) -> None:
+    comparison = cifar100(record)
+    row = comparison.rows[2]
+    wrong = {"params": replace(row.counts["params"], published="2.00M", matches=False)}
+    rows = (*comparison.rows[:2], replace(row, counts={**row.counts, **wrong}), *comparison.rows[3:])
+
+    def shown(*columns: str) -> tuple[set[str], bool, int]:
+        view = view_of(comparison.table, columns, bare=False)
+        data = json.loads(Report([replace(comparison, rows=rows)], [], summary=False, view=view).text("json"))
+        labels = {why.partition(":")[0] for why in data["rows"][2]["why"]}
+        return labels, data["rule"] is not None, len(data["deviating"])
+
+    assert shown() == ({"Params", "Error %"}, True, 1)
+    assert shown("error", "verdict") == shown("verdict") == ({"Error %"}, True, 1)
+    assert shown("params") == ({"Params"}, False, 0)
+    assert shown("flops") == (set(), False, 0)
+    assert shown("error") == ({"Error %"}, True, 1)
+
+
 def test_kinds_of_columns_can_be_chosen_in_every_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert view_of(read_table("wrn-cifar"), ["params", "error"], bare=True).columns == {"params", "c10", "c100"}
     assert view_of(read_table("resnet-cifar"), ["flops", "error"], bare=True).columns == {"error"}

@@ -62,7 +62,7 @@ def content_of(comparison: Comparison, view: View = ALL) -> Content:
         RULE if shown.spread and not view.bare else "",
         None if view.bare else runs_grid(shown),
         None if view.bare else deviating_grid(shown),
-        view.of_data(table_data(comparison)),
+        view.of_data(table_data(shown)),
         view,
     )
 
@@ -73,13 +73,15 @@ def _grid(comparison: Comparison, view: View) -> Grid:
     parts = [part for column in columns for part in _parts(comparison, column, view)]
     parts += [_Part(Heading("Verdict"), verdict_cell)] if view.shows(VERDICT) else []
     headings = (Heading("Row"), *(part.heading for part in parts))
-    lines = tuple(_line(comparison, parts, row, view) for row in comparison.rows)
+    rows = zip(comparison.rows, view.of_comparison(comparison).rows, strict=True)
+    lines = tuple(_line(comparison, parts, row, shown, view) for row, shown in rows)
     return Grid(comparison.table.caption, headings, lines, kind="compared")
 
 
-def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow, view: View) -> Line:
-    error_differs = any(cell.differs for cell in row.errors.values())
-    data = view.of_data(row_data(comparison, row))
+def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow, shown: ComparedRow, view: View) -> Line:
+    """Return a row; `shown` has only the cells whose differences have reasons there."""
+    error_differs = any(cell.differs for cell in shown.errors.values())
+    data = view.of_data(row_data(comparison, row, shown))
     return Line(
         (Shown(_label(comparison.table, row.row, view)), *(part.show(row) for part in parts)),
         name=comparison.table.called(row.row),

@@ -65,8 +65,14 @@ def _rule_data(comparison: Comparison) -> dict[str, Any] | None:
     }
 
 
-def row_data(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
-    """Return a row: what is printed and what was counted and measured, by column."""
+def row_data(comparison: Comparison, compared: ComparedRow, shown: ComparedRow) -> dict[str, Any]:
+    """Return a row: what is printed and what was counted and measured, by column.
+
+    Args:
+        comparison: the table.
+        compared: the row.
+        shown: the row with only the cells whose differences have reasons.
+    """
     row = compared.row
     return {
         "label": row.label,
@@ -84,7 +90,7 @@ def row_data(comparison: Comparison, compared: ComparedRow) -> dict[str, Any]:
         "replications": [replication_data(each) for each in compared.replications],
         "weights": [weights_data(key, each) for key, cell in compared.errors.items() for each in cell.weights],
         "verdict": compared.verdict,
-        "why": reasons(comparison, compared),
+        "why": reasons(comparison, shown),
     }
 
 

@@ -15,7 +15,7 @@ from repro.tables import ColumnKind, PrintedError, Selection, Table
 from repro.tables.column import OTHERS, VERDICT, WEIGHTS
 from repro.text import canonical
 
-SHOWN_WITH = {"replications": OTHERS, "weights": WEIGHTS, "verdict": VERDICT, "why": VERDICT}
+SHOWN_WITH = {"replications": OTHERS, "weights": WEIGHTS, "verdict": VERDICT}
 """The column that a value of a row's data is shown with, by its key."""
 BY_COLUMN = ("recipe", "published", "measured", "matches")
 """The keys of a row's data that have a value for each printed column."""
