@@ -308,6 +308,13 @@ def test_a_stacked_table_says_which_figures_are_those_of_others() -> None:
     assert ["–", "others 15: 5.97–8.73"] in cells
 
 
+def test_a_stacked_table_names_the_figures_of_others_without_the_printed_ones() -> None:
+    table = read_table("resnet-cifar")
+    comparison = compare(table, [], shown=table.matching("ResNet-20"))
+    grid = content_of(comparison, view_of(table, ["others"], bare=True)).grid.stacked()
+    assert [cell.lines() for cell in grid.lines[0].cells] == [["ResNet-20"], ["others 15: 5.97–8.73"]]
+
+
 def test_others_are_those_of_the_chosen_errors_or_else_of_all() -> None:
     table = read_table("densenet-cifar")
     comparison = compare(table, [], shown=table.matching("*BC*"))

@@ -202,7 +202,7 @@ def _stacked_heading(heading: Heading) -> Heading:
 
 
 def _stacked_line(line: Line, headings: Sequence[Heading], places: Sequence[range]) -> list[Line]:
-    upper = tuple(line.cells[place[0]] for place in places)
+    upper = tuple(_named(line.cells[place[0]], headings[place[0]]) for place in places)
     label = _label_beneath([headings[n] for place in places for n in place[1:] if line.cells[n].lines()])
     cells = [
         cell if heading.label == label else _named(cell, heading)
