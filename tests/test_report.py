@@ -26,7 +26,7 @@ from repro.comparison.verdict import Verdict
 from repro.data.inputs.protocol import ONE_CROP
 from repro.errors import UserError
 from repro.experiment import experiment_for
-from repro.report import Report
+from repro.report import Report, ReportFormat
 from repro.report.content import content_of
 from repro.report.formats.frame import table_frame
 from repro.report.formats.latex import PAGE, escaped, fitting, width_of
@@ -34,7 +34,7 @@ from repro.report.formats.terminal import COLOURS, plain, summary_rich, table_ri
 from repro.report.summary import summary_of
 from repro.report.view import View, view_of
 from repro.store.results import Record
-from repro.tables import read_table, table_names
+from repro.tables import Table, read_table, table_names
 
 Make = Callable[..., Record]
 
@@ -556,6 +556,38 @@ def test_rows_of_one_label_are_told_apart_without_the_columns_that_differ(format
     view = view_of(table, ["c10+", "verdict"], bare=True)
     shown = Report([comparison], [], summary=False, view=view).text(format)
     assert all(f"DenseNet (k = 12), Depth {depth}" in shown for depth in (40, 100))
+
+
+def without_errors(table: Table) -> Table:
+    """Return a table without its column of errors."""
+    columns = tuple(each for each in table.columns if each.key != "error")
+    rows = tuple(
+        replace(row, cells={key: cell for key, cell in row.cells.items() if key != "error"}, replications=())
+        for row in table.rows
+    )
+    return replace(table, columns=columns, rows=rows)
+
+
+@pytest.mark.parametrize("format", [*ReportFormat])
+def test_a_table_without_errors_has_no_verdicts_and_no_runs(format: str) -> None:
+    comparison = compare(without_errors(read_table("cifar100")), [])
+    report = Report([comparison], [], summary=False)
+    shown = report.text(format)
+    assert "not measured" not in shown.partition("What the verdicts mean")[0]
+    assert "<h3>Runs</h3>" not in shown
+    assert "○" not in repr(comparison)
+    assert report.to_frame()["verdict"].isna().all()
+    assert all(heading.label != "Verdict" for heading in report.contents[0].grid.headings)
+    with pytest.raises(UserError, match=r"choose from params, flops$"):
+        view_of(comparison.table, ["verdict"], bare=True)
+
+
+@pytest.mark.parametrize("width", [40, 60, 160])
+def test_a_row_without_a_printed_error_has_no_verdict(width: int) -> None:
+    table = read_table("cifar100")
+    rows = (without_errors(table).rows[1], *table.rows[2:4])
+    shown = at_width(compare(replace(table, rows=rows), []), width).partition("Source")[0]
+    assert (shown.count("not "), "N = 2:" in shown) == (2, False)
 
 
 def test_signs_of_the_format_in_a_label_are_escaped() -> None:

@@ -50,7 +50,7 @@ def _report_left_out(comparison: Comparison, epochs: int | None) -> None:
     """Say on stderr which rows and alternatives are left out."""
     found = [cell.printed for cell in differing_cells(comparison)]
     labels = {comparison.table.called(each.row) for each in found}
-    others = {comparison.table.called(row.row): row.verdict for row in comparison.rows if not row.row.quoted}
+    others = {comparison.table.called(row.row): row.verdict for row in comparison.rows if row.errors}
     left_out = [f"{label} ({verdict})" for label, verdict in others.items() if label not in labels]
     if left_out:
         note(f"left out, since no difference was found: {', '.join(left_out)}")

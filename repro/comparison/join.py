@@ -133,10 +133,13 @@ class ComparedRow:
         return [each for each in self.replications if each.reported.column == column]
 
     @property
-    def verdict(self) -> Verdict:
-        """The first of the row's verdicts in the order of Verdict: on measured errors, worst first; then the others."""
+    def verdict(self) -> Verdict | None:
+        """The first of the row's verdicts in the order of Verdict: on measured errors, worst first; then the others.
+
+        None if no error is printed.
+        """
         verdicts = {cell.verdict for cell in self.errors.values()}
-        without = Verdict.QUOTED if self.row.quoted else Verdict.NOT_MEASURED
+        without = Verdict.QUOTED if self.row.quoted else None
         return next((each for each in Verdict if each in verdicts), without)
 
     @property
@@ -192,8 +195,11 @@ class Comparison:
         return errors_frame(self)
 
     def __repr__(self) -> str:
-        rows = (f"  {each.verdict.mark} {self.table.called(each.row)}: {each.verdict}" for each in self.rows)
-        return "\n".join([f"{self.table.name}: {self.table.caption}", *rows])
+        return "\n".join([f"{self.table.name}: {self.table.caption}", *map(self._line, self.rows)])
+
+    def _line(self, row: ComparedRow) -> str:
+        name = self.table.called(row.row)
+        return f"  {row.verdict.mark} {name}: {row.verdict}" if row.verdict else f"  {name}"
 
 
 def compare(

@@ -21,7 +21,9 @@ def verdict_tag(verdict: Verdict, text: str = "") -> Tag:
 
 
 def verdict_cell(row: ComparedRow) -> Shown:
-    """Return the verdict on a row, with the number of errors behind it unless all are measured."""
+    """Return the verdict on a row, with the number of errors behind it unless all are measured; empty without one."""
+    if row.verdict is None:
+        return Shown()
     share = row.share_measured
     return Shown(tags=(verdict_tag(row.verdict),), notes=(f"on {share} errors",) if share else (), sort_key=row.verdict)
 

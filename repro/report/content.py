@@ -17,7 +17,7 @@ from repro.report.replications import others_cell, references, weights_cell
 from repro.report.runs import deviating_grid, runs_grid
 from repro.report.view import ALL, View
 from repro.tables import Column, ColumnKind, Row, Table
-from repro.tables.column import OTHERS, VERDICT, WEIGHTS
+from repro.tables.column import OTHERS, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _grid(comparison: Comparison, view: View) -> Grid:
     """Return the table: the printed cells next to ours, and a verdict for every row."""
     columns = comparison.table.columns
     parts = [part for column in columns for part in _parts(comparison, column, view)]
-    parts += [_Part(Heading("Verdict"), verdict_cell)] if view.shows(VERDICT) else []
+    parts += [_Part(Heading("Verdict"), verdict_cell)] if view.shows_verdict(comparison.table) else []
     headings = (Heading("Row"), *(part.heading for part in parts))
     rows = zip(comparison.rows, view.of_comparison(comparison).rows, strict=True)
     lines = tuple(_line(comparison, parts, row, shown, view) for row, shown in rows)

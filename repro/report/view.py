@@ -44,9 +44,9 @@ class View:
         """Whether OTHERS or WEIGHTS of the printed error with a key is shown."""
         return self.shows(evidence) and (not self.errors or error in self.errors)
 
-    def shows_runs(self, table: Table) -> bool:
-        """Whether a column that rests on runs is shown: an error or the verdict."""
-        return any(self.shows(key) for key in (VERDICT, *(each.key for each in table.of_kind(ColumnKind.ERROR))))
+    def shows_verdict(self, table: Table) -> bool:
+        """Whether the verdict on the rows of a table is shown, which has none without a column of errors."""
+        return self.shows(VERDICT) and bool(table.of_kind(ColumnKind.ERROR))
 
     def has(self, key: str) -> bool:
         """Whether a key of the data of a table or of a row is shown."""
@@ -108,7 +108,8 @@ def view_of(table: Table, words: Iterable[str], *, bare: bool) -> View:
     Raises:
         UserError: the table has no such column.
     """
-    known = [*(each.key for each in table.columns), OTHERS, WEIGHTS, VERDICT]
+    of_errors = [OTHERS, WEIGHTS, VERDICT] if table.of_kind(ColumnKind.ERROR) else []
+    known = [*(each.key for each in table.columns), *of_errors]
     kinds = {kind.value: {each.key for each in table.of_kind(kind)} for kind in KINDS}
     labels = _by_spelling([*((each.label, each.key) for each in table.columns), ("replications", OTHERS)])
     keys = kinds | labels | _by_spelling((key, key) for key in known)

@@ -80,7 +80,7 @@ def _columns(column: Column, view: View) -> Columns:
 
 
 def _row(data: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
-    row = {**data, "row": data["name"]} | ({"verdict": data["verdict"].value} if "verdict" in data else {})
+    row = {**data, "row": data["name"]} | ({"verdict": data["verdict"].value} if data.get("verdict") else {})
     for column in columns:
         row[f"{column.key}_published"] = data["published"].get(column.key)
         figures = {**_figures(data, column), **ranges(data, column.key)}

@@ -17,7 +17,6 @@ from repro.report.content import Content
 from repro.report.formats.fitted import Fitted, empty_grid
 from repro.report.grid import Grid, Line, Shown, Tag
 from repro.report.notes import Note
-from repro.tables.column import VERDICT
 
 COLOURS = {"good": "green", "bad": "red", "better": "cyan", "unsure": "yellow"}
 """The colour of each tone."""
@@ -71,8 +70,9 @@ def plain(renderable: RenderableType, width: int = 160) -> str:
 
 def _fitted_table(content: Content) -> Fitted:
     """Return the table: ours next to the printed cells if the terminal is wide enough, else below them."""
-    stacked = _with_short_verdicts(content.grid.stacked()) if content.view.shows(VERDICT) else content.grid.stacked()
-    narrow = _to_rich(_without_last(stacked) if content.view.shows(VERDICT) else stacked, tight=True)
+    judged = content.view.shows_verdict(content.table)
+    stacked = _with_short_verdicts(content.grid.stacked()) if judged else content.grid.stacked()
+    narrow = _to_rich(_without_last(stacked) if judged else stacked, tight=True)
     narrow.padding = 0
     beside = _to_rich(content.grid, whole=True)
     return Fitted(beside, _to_rich(stacked, tight=True), narrow, title=content.title)
@@ -97,7 +97,8 @@ def _without_last(stacked: Grid) -> Grid:
     for line in stacked.lines:
         first, *cells, last = line.cells
         ours = Shown(f"{first.text}:", tags=tuple(replace(tag, mark=tag.text, short=True) for tag in verdict))
-        lines.append(replace(line, cells=(first if last.tags or line.muted else ours, *cells)))
+        beneath = verdict and not (line.name or line.muted)
+        lines.append(replace(line, cells=(ours if beneath else first, *cells)))
         verdict = last.tags
     return replace(stacked, headings=stacked.headings[:-1], lines=tuple(lines))
 

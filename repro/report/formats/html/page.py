@@ -36,6 +36,8 @@ class Section:
     pictures: dict[str, list[Picture]]
     """By their heading."""
     recipes: list[ShownRecipe]
+    with_runs: bool
+    """Whether runs are shown, or that there are none."""
     training: str
     """The command that trains and tests the missing runs."""
 
@@ -75,7 +77,7 @@ def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Sec
     content = content_of(comparison, view)
     training = _training(comparison)
     if view.bare:
-        return Section(content, [], {}, [], training)
+        return Section(content, [], {}, [], with_runs=False, training=training)
     shown = view.of_comparison(comparison)
     notes = [note for note in content.notes if note.heading != RECIPES]
     pictures = {
@@ -83,7 +85,8 @@ def _section(comparison: Comparison, folders: Sequence[Path], view: View) -> Sec
         "Curves": curve_pictures(shown, folders),
         "Gates": gate_pictures(shown, folders),
     }
-    return Section(content, notes, pictures, recipes_of(shown), training)
+    with_runs = any(row.errors for row in shown.rows)
+    return Section(content, notes, pictures, recipes_of(shown), with_runs=with_runs, training=training)
 
 
 def _training(comparison: Comparison) -> str:
