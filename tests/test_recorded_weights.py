@@ -25,6 +25,7 @@ from repro.models import build
 from repro.report.content import content_of
 from repro.report.formats.csv import table_csv
 from repro.report.formats.html.pictures import forest_pictures
+from repro.report.view import view_of
 from repro.store.csv_rows import csv_of, header_of, line_of, lines_of, rewrite
 from repro.store.results import Record, shipped_results
 from repro.store.weights_tests import WEIGHTS, WeightsTest, put_weights_test, read_weights_tests
@@ -82,6 +83,10 @@ def test_every_format_has_it() -> None:
     assert line.cells[place].text == "2: 8.25–8.50"
     assert [each["error"] for each in line.data["weights"]] == [8.25, 8.5]
     assert [each.text for each in line.references][-2:] == ["8.25 %, tested here", "8.50 %, tested here"]
+    assert line.references_heading == "What others report (15) and published weights (2) for ResNet-20"
+    assert len(line.references) == 17
+    alone = content_of(comparison, view_of(RESNET, ["weights"], bare=False)).grid.lines
+    assert "Published weights (2) for ResNet-20" in [each.references_heading for each in alone]
     (row,) = [each for each in csv.DictReader(io.StringIO(table_csv(content))) if each["row"] == "ResNet-20"]
     assert [each["file"] for each in json.loads(row["weights"])] == ["net.th", "net.th"]
     assert "weights" not in [each.label for each in content_of(compare(RESNET, [])).grid.headings]

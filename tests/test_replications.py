@@ -280,7 +280,7 @@ def test_csv_has_number_range_and_all_of_them() -> None:
 def test_the_page_lists_them_with_links_and_escapes_their_words(tmp_path: Path) -> None:
     written = SOURCE.replace("differences = []", 'differences = ["<b>bold</b>"]').replace("nets", "nets?a='b'&c")
     page = text(compare(parsed(tmp_path, written), []), "html")
-    assert "What others report for ResNet-110 (1)" in page
+    assert "What others report (1) for ResNet-110" in page
     assert "&lt;b&gt;bold&lt;/b&gt;" in page
     assert "<b>" not in page
     (link,) = Page(page).links

@@ -13,7 +13,7 @@ from repro.report.cells import count_cell, difference_cell, error_cell, printed_
 from repro.report.data import row_data, table_data
 from repro.report.grid import Grid, Heading, Line, Shown
 from repro.report.notes import Note, notes_of
-from repro.report.replications import others_cell, references, weights_cell
+from repro.report.replications import others_cell, references, references_heading, weights_cell
 from repro.report.runs import deviating_grid, runs_grid
 from repro.report.view import ALL, View
 from repro.tables import Column, ColumnKind, Row, Table
@@ -88,6 +88,7 @@ def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow, shown: C
         reasons=tuple(data.get("why", ())),
         reasons_heading="Possible reasons for the difference" if error_differs else "Count mismatch",
         references=() if view.bare else tuple(references(comparison.table, row, view)),
+        references_heading=references_heading(comparison.table.called(row.row), data),
         muted=row.row.quoted,
         data=data,
     )

@@ -98,7 +98,8 @@ class Line:
     """Why the line may differ from what is printed."""
     reasons_heading: str = ""
     references: tuple[Reference, ...] = ()
-    """What others report, with their sources."""
+    """What others report and published weights, with their sources."""
+    references_heading: str = ""
     muted: bool = False
     data: Mapping[str, Any] = field(default_factory=dict)
     """The line as plain data, with exact figures."""

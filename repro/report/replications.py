@@ -77,6 +77,13 @@ def references(table: Table, compared: ComparedRow, view: View = ALL) -> Iterato
             yield Reference(text, _name(test.source) or test.file, _address(test.source), _test_details(test))
 
 
+def references_heading(row: str, data: Mapping[str, Any]) -> str:
+    """Return what stands above the references of a row, from its data, with the number of each kind."""
+    words = {"replications": "what others report", "weights": "published weights"}
+    found = " and ".join(f"{words[key]} ({len(data[key])})" for key in EVIDENCE if data.get(key))
+    return f"{found[0].upper()}{found[1:]} for {row}" if found else ""
+
+
 def _name(url: str) -> str:
     return url.removeprefix("https://").removeprefix("github.com/")
 
