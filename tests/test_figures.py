@@ -136,6 +136,18 @@ def test_deviating_runs_of_other_lengths_have_curves_of_their_own(
     assert set(labels) == {"DenseResNet-110, N = 4; n = 1; deviates: another version of miru2020-cifar100"}
 
 
+def test_runs_of_one_seed_whose_deviations_are_unknown_have_curves_of_their_own(
+    keep: Callable[..., Record], folders: Folders
+) -> None:
+    older = ("another version of miru2020-cifar100",)
+    run = keep([90.0], epochs=1)
+    runs = [replace(run, id=each, name=f"older-{each}", deviations=older) for each in ("a", "b")]
+    for each in runs:
+        write_curve([epoch(1, 90.0)], curve_path(folders.results, each.name))
+    curves, _ = only(curves_of(CIFAR100, runs, [folders.results]))
+    assert [curve.seeds for curve in curves.panels[0].curves] == [(0,), (0,)]
+
+
 def test_without_curves_nothing_is_drawn(record: MakeRecord, folders: Folders) -> None:
     assert curves_of(CIFAR100, [], [folders.results]) is None
     assert curves_of(CIFAR100, [record()], [folders.results]) is None

@@ -196,8 +196,15 @@ def _curves_of(name: str, error: PrintedError, records: Sequence[Record], folder
 
     runs = [each for each in records if not each.faithful and is_of(each, error)]
     alike = groupby(sorted(runs, key=lambda each: (alike_in(each), each.seed)), alike_in)
-    found = (_with_curves(list(same), error.column, folders) for _, same in alike)
+    groups = (group for _, same in alike for group in _with_distinct_seeds(list(same)))
+    found = (_with_curves(group, error.column, folders) for group in groups)
     return [_curve(name, error, each) for each in found if each]
+
+
+def _with_distinct_seeds(alike: list[Record]) -> list[list[Record]]:
+    """Return runs as one group, or each alone if a seed repeats: they then differ in what their deviations omit."""
+    distinct = len({each.seed for each in alike}) == len(alike)
+    return [alike] if distinct else [[each] for each in alike]
 
 
 def _with_curves(
