@@ -18,6 +18,7 @@ from repro.paths import Folders
 from repro.runtime import Runtime
 from repro.store.results import read_records
 from repro.training.checkpoints import checkpoint
+from repro.training.engine.average import Average
 from repro.training.engine.engine import Engine
 from repro.training.engine.optimizer import optimizer_for
 from repro.training.engine.stacked import Stacked, as_networks
@@ -232,6 +233,20 @@ def test_stacked_seeds_save_layers_under_all_names_and_only_what_is_saved() -> N
         torch.testing.assert_close(together.alone(seed)(inputs[seed]), network(inputs[seed]))
     together.load_state_of(1, networks[0].state_dict())
     assert_same(together.state_of(1), networks[0].state_dict())
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_the_average_of_a_layer_under_two_names_moves_once_per_step(seeds: int) -> None:
+    networks = as_networks([Unusual() for _ in range(seeds)])
+    average = Average(networks, decay=0.1)
+    start = [{name: each.clone() for name, each in networks.state_of(seed).items()} for seed in range(seeds)]
+    with torch.no_grad():
+        for each in networks.parameters():
+            each.add_(1)
+    average.update(steps=1)
+    for seed, state in enumerate(start):
+        for name, each in average.networks.state_of(seed).items():
+            torch.testing.assert_close(each, state[name] + 0.9)
 
 
 def test_a_batch_norm_of_all_seeds_is_one_kernel() -> None:

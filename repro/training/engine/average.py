@@ -24,10 +24,11 @@ class Average:
             decay: of the average per step; after n steps at most (1 + n) / (10 + n), so that it forgets the start.
         """
         self.networks, self.decay = deepcopy(networks).requires_grad_(False), decay
-        own, theirs = self.networks.state_dict(), networks.state_dict()
+        own, theirs = (each.state_dict(keep_vars=True) for each in (self.networks, networks))
+        names = {each: name for name, each in own.items()}.values()  # one for each tensor, which may have several
         copied = {*infinite_in(own), *(name for name, each in own.items() if not each.is_floating_point())}
-        self._averaged = [(own[name], theirs[name]) for name in own if name not in copied]
-        self._copied = [(own[name], theirs[name]) for name in own if name in copied]
+        self._averaged = [(own[name], theirs[name]) for name in names if name not in copied]
+        self._copied = [(own[name], theirs[name]) for name in names if name in copied]
 
     @torch.no_grad()
     def update(self, steps: int) -> None:
