@@ -8,7 +8,8 @@ from forked import join_as, two_of
 from torch import Tensor, nn
 from watching import Silent, assert_same, shrink_images, stop_at, train_one, weights
 
-from repro.errors import Stopped
+from repro.data.suitable import check_images
+from repro.errors import Stopped, UserError
 from repro.evaluation.evaluate import evaluate
 from repro.experiment import Experiment, classifies
 from repro.models import MODELS, build, resolve_options
@@ -47,6 +48,12 @@ RECIPE = replace(
 EXPERIMENT = Experiment("resnet20", {"shortcut": "A"}, RECIPE, 0)
 TRAINING_STEPS, STEPS = 6, 10
 pytestmark = pytest.mark.usefixtures("small_images")
+
+
+def test_a_batch_of_the_tuning_that_leaves_none_of_the_images_is_refused() -> None:
+    check_images(replace(RECIPE, drop_last=True, tune_batch=20), RECIPE)
+    with pytest.raises(UserError, match="tune_batch=21 with drop_last leaves no batch of tiny-imagenet-10"):
+        check_images(replace(RECIPE, drop_last=True, tune_batch=21), RECIPE)
 
 
 def engine_at_the_end_of_training(folders: Folders) -> Engine:

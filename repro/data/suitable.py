@@ -60,14 +60,22 @@ def check_images(recipe: Recipe, usual: Recipe) -> None:
         raise UserError(f"crop_padding={recipe.crop_padding} is more than the side of images of {min(sides)} pixels")
     if recipe.padding_mode == "reflect" and recipe.crop_padding >= min(sides):
         raise UserError(f"crop_padding={recipe.crop_padding} is too large to mirror images of {min(sides)} pixels")
-    if 0 < (images := trained_on(recipe)) < recipe.batch:
-        if recipe.drop_last:
-            raise UserError(f"batch={recipe.batch} with drop_last leaves no batch of {recipe.dataset}")
-        if recipe.batch > usual.batch:
-            raise UserError(f"batch={recipe.batch} is more than the {images:,} training images of {recipe.dataset}")
+    images = trained_on(recipe)
+    _check_batches(recipe, usual, images)
     _check_iterations(recipe, images, as_stated=recipe is usual)
     if data.declared:
         _check_size(recipe, data.kind, data.declared.size)
+
+
+def _check_batches(recipe: Recipe, usual: Recipe, images: int) -> None:
+    """Raise UserError if a phase with drop_last has no batch, or if the batch was raised above the images."""
+    if images < 1:
+        return
+    for name, each in zip(("batch", "tune_batch"), recipe.phases, strict=False):
+        if recipe.drop_last and each.batch > images:
+            raise UserError(f"{name}={each.batch} with drop_last leaves no batch of {recipe.dataset}")
+    if images < recipe.batch > usual.batch:
+        raise UserError(f"batch={recipe.batch} is more than the {images:,} training images of {recipe.dataset}")
 
 
 def _check_size(recipe: Recipe, kind: DatasetKind, size: int) -> None:
