@@ -4,23 +4,27 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from commands import refused, repro
+from records import record_of
 from short_paper import Write
 from watching import Silent, stop_at
 
 from repro.comparison.alternatives import Trial, TriedAlternative
-from repro.comparison.join import Comparison
+from repro.comparison.alternatives import tried as tried_alternative
+from repro.comparison.join import Comparison, compare
 from repro.comparison.rule import Judgement
 from repro.comparison.verdict import Verdict
 from repro.recipes import RECIPES
 from repro.recipes.alternatives import Alternative, alternatives_of
 from repro.report import ReportFormat
 from repro.report.alternatives import AlternativesReport
+from repro.store.results import Record
 from repro.tables.reading import read_table
 from repro.training.progress import watcher as progress
 
@@ -202,8 +206,26 @@ def report_of(alternative: Alternative, expected: float = 0.0, changed: float = 
     """Return the report on one alternative for the first error of ResNet on CIFAR-10, which is 8.0 with the recipe."""
     error = read_table("resnet-cifar").errors()[0]
     judgement = Judgement(Verdict.TOO_FEW, expected=expected, margin=0.53, at_most=1.0, bound=0.6)
-    tried = TriedAlternative(Trial(error, alternative, seeds=(0,), epochs=None), 8.0, (0,), changed, (0,), judgement)
+    trial = Trial(error, alternative, seeds=(0,), epochs=None)
+    tried = TriedAlternative(trial, 8.0, (0,), changed, (0,), changed - 8.0, judgement)
     return AlternativesReport(cast(Comparison, SimpleNamespace(table=error.table)), [tried])
+
+
+@pytest.mark.parametrize(
+    ("seeds", "difference"),
+    [([1, 2], pytest.approx(-1.0)), ([0, 1, 2], pytest.approx(-4 / 3)), ([3], None), ([], None)],
+)
+def test_the_difference_is_over_the_seeds_that_have_both_runs(
+    record: Callable[..., Record], seeds: list[int], difference: float | None
+) -> None:
+    table = read_table("resnet-cifar")
+    alternative = next(alternatives_of(RECIPES["resnet-cifar10"]))
+    trial = Trial(table.errors()[0], alternative, seeds=(0, 1, 2, 3), epochs=None)
+    own = [record_of(record, trial.with_recipe[seed], error=error) for seed, error in enumerate((9.0, 8.0, 7.0))]
+    changed = [record_of(record, trial.with_alternative[seed], error=(7.0, 7.0, 6.0, 5.0)[seed]) for seed in seeds]
+    found = tried_alternative(trial, compare(table, own), {each.id: each for each in (*own, *changed)})
+    assert (found.own_seeds, found.changed_seeds) == ((0, 1, 2), tuple(seeds))
+    assert found.difference == difference
 
 
 @pytest.mark.parametrize(("expected", "margin"), [(0.0, "± 0.53"), (0.17, "+0.17 ± 0.53")])

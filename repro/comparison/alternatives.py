@@ -67,13 +67,10 @@ class TriedAlternative:
     changed: float | None
     """Our error with the alternative, by the same statistic."""
     changed_seeds: tuple[int, ...]
+    difference: float | None
+    """The error with the alternative minus the one with the recipe, over the seeds that both have."""
     judgement: Judgement | None
     """The margin of the runs with the alternative; its verdict is not one on the printed error."""
-
-    @property
-    def difference(self) -> float | None:
-        """The error with the alternative minus the one with the recipe."""
-        return None if self.own is None or self.changed is None else self.changed - self.own
 
     @property
     def within(self) -> bool | None:
@@ -128,8 +125,18 @@ def tried(trial: Trial, comparison: Comparison, records: Mapping[str, Record]) -
         own_seeds=tuple(run.seed for run in own),
         changed=measured.value if measured else None,
         changed_seeds=tuple(run.seed for run in changed),
+        difference=_difference(error, own, changed),
         judgement=judge(measured, comparison.spread, comparison.cells) if measured else None,
     )
+
+
+def _difference(error: PrintedError, own: Sequence[Record], changed: Sequence[Record]) -> float | None:
+    """Return our error with the alternative minus the one with the recipe, over the seeds that both have."""
+    shared = {run.seed for run in own} & {run.seed for run in changed}
+    if not shared:
+        return None
+    before, after = ([run for run in runs if run.seed in shared] for runs in (own, changed))
+    return measured_error(error, after).value - measured_error(error, before).value
 
 
 def _found(experiments: Sequence[Experiment], error: PrintedError, records: Mapping[str, Record]) -> list[Record]:
