@@ -193,6 +193,16 @@ def test_an_alternative_that_the_network_of_a_row_cannot_have_is_refused(write: 
     assert f"row 1 (Narrow): the alternative auxiliary=0.3 of recipe short: {reason}" in line
 
 
+def test_an_alternative_without_dropout_for_a_network_with_its_own_is_refused(write: Write, capsys: Capsys) -> None:
+    recipe = '[recipes.short]\nextends = "vgg16-imagenet"\nsummary = "Also without dropout."\npaper = "Mine"\n'
+    recipe += 'dropout = { value = 0.5, source = "inferred", alternatives = [0.0] }\n'
+    row = '[[rows]]\nlabel = "D"\nmodel = "vgg16"\ncells = { error = "25.6" }\n'
+    table = TABLE.partition("[[rows]]")[0].replace('dataset = "digits"', 'dataset = "imagenet"')
+    write("papers/mine", table=table + row, recipe=recipe)
+    line = refused(capsys, "table", "mine")
+    assert "row 1 (D): the alternative dropout=0.0 of recipe short: dropout=0 leaves the dropout of vgg16" in line
+
+
 def test_a_recipe_is_listed_with_its_alternatives(write: Write, capsys: Capsys) -> None:
     write("papers/mine", recipe=RECIPE)
     lines = repro(capsys, "list", "recipes", "short")[1].splitlines()

@@ -11,19 +11,19 @@ import msgspec
 from repro.counting.conventions import Convention
 from repro.data import DATASETS, DatasetKind, why_unknown
 from repro.data.inputs.protocol import ONE_CROP, Protocol
-from repro.errors import Mistake, Place, UserError, WrongFiles, collecting, refuse
+from repro.errors import Mistake, Place, UserError, collecting, refuse
 from repro.experiment import PREDICTS
-from repro.models import ELSEWHERE, MODELS, OPTIONS, check_layers, find, is_outside
+from repro.models import ELSEWHERE, MODELS, OPTIONS, find, is_outside
 from repro.models.options import EXPECTED
 from repro.papers import paper_of
 from repro.paths import data_folder
-from repro.recipes import RECIPES, Recipe, current_library
-from repro.recipes.alternatives import alternatives_of
+from repro.recipes import RECIPES, current_library
 from repro.tables.cell import PRINTED, UNITS, Cell, repair_of
 from repro.tables.checks import expect_keys, expect_member, expect_one_of, tables_of
 from repro.tables.column import NOT_PRINTED, Column, ColumnKind, Statistic
 from repro.tables.metric import Metric
 from repro.tables.printed import PrintedError, Row, Table, where_of
+from repro.tables.recipe_checks import check_recipe
 from repro.text import canonical, one_of
 
 NAMES = ("key", "label")
@@ -116,31 +116,7 @@ def _check_error(table: Table, error: PrintedError) -> None:
     if error.judgeable and (reason := _unjudged(error.column.metric, error.dataset)):
         raise place.refused(reason)
     if error.recipe:
-        _check_recipe(place, error, RECIPES[error.recipe])
-
-
-def _check_recipe(place: Place, error: PrintedError, recipe: Recipe) -> None:
-    """Refuse a printed error whose recipe cannot train its network, or trains on another dataset."""
-    if recipe.dataset != error.dataset:
-        raise place.refused(
-            f"recipe {error.recipe} is for {recipe.dataset}, but {error.column.key} is an error on {error.dataset}",
-        )
-    assert error.row.model
-    try:
-        if is_outside(error.row.model):  # its options are checked when its code has run
-            check_layers(error.row.model, recipe.dropout, recipe.auxiliary)
-        else:
-            error.experiment(0)
-    except WrongFiles as wrong:  # of the options
-        raise place.refused(wrong.mistakes[0].reason) from None
-    except UserError as wrong:
-        raise place.refused(str(wrong)) from None
-    for each in alternatives_of(recipe):
-        changed = each.of(recipe)
-        try:
-            check_layers(error.row.model, changed.dropout, changed.auxiliary)
-        except UserError as wrong:
-            raise place.refused(f"the alternative {each.override} of recipe {error.recipe}: {wrong}") from None
+        check_recipe(place, error, RECIPES[error.recipe])
 
 
 def _check_times(place: Place, table: Table) -> None:
