@@ -27,7 +27,7 @@ from repro.models import (
 )
 from repro.models.options import Shape
 from repro.models.outside.factory import check_output
-from repro.models.outside.location import label, recorded, remember
+from repro.models.outside.location import label, outside, recorded, remember
 from repro.models.typed import typed_name
 from repro.paths import data_folder
 from repro.recipes import RECIPES, Recipe, default_recipe, find_network, has_default, network_folders, overridden
@@ -212,15 +212,21 @@ def check_network(experiment: Experiment) -> None:
     """Build a network from outside the package once, before anything is written or trained.
 
     Raises:
-        UserError: it cannot be built for the dataset, does not return (batch, classes) when it is trained or tested, or
-            has no gradient.
+        UserError: it cannot be built for the dataset, does not return (batch, classes) when it is trained or tested,
+            has no gradient, or has weights that the recipe can neither initialise nor decay.
     """
     if not is_outside(experiment.model):
         return
-    data, dropout = DATASETS[experiment.dataset], experiment.recipe.dropout
-    network = build(experiment.model, experiment.options, classes=data.classes, input=data.input, dropout=dropout)
+    from repro.models.outside.state import check_own_weights
+
+    data, recipe = DATASETS[experiment.dataset], experiment.recipe
+    network = build(
+        experiment.model, experiment.options, classes=data.classes, input=data.input, dropout=recipe.dropout
+    )
     check_output(experiment.model, network, data.classes, data.input, trains=True)
     check_output(experiment.model, network.eval(), data.classes, data.input)
+    if (recipe.init, recipe.decay_scope) != ("as-built", "all"):
+        check_own_weights(outside(experiment.model).place, network)
 
 
 def check_counted(dataset: str) -> None:

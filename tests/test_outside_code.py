@@ -1,6 +1,7 @@
 """Networks from outside the package whose code prints, fails, or cannot be trained are answered in one line."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from commands import refused, repro
 from watching import Silent, stop_at
 
 from repro.counting.demand import work_of
-from repro.errors import Stopped
+from repro.errors import Stopped, UserError
 from repro.evaluation.evaluate import evaluate
-from repro.experiment import experiment_for
+from repro.experiment import check_network, experiment_for
 from repro.models import find
 from repro.models.outside.factory import factory_of
 from repro.paths import Folders
@@ -39,6 +40,15 @@ class Net(nn.Module):
 
     def forward(self, images):
         return self.head(images.mean((2, 3)))
+
+
+class Normalised(Net):
+    def __init__(self, *, how="weight_norm", classes):
+        super().__init__(classes=classes)
+        if how == "weight_norm":
+            nn.utils.parametrizations.weight_norm(self.head)
+        else:  # with hooks, as the earlier weight_norm
+            nn.utils.spectral_norm(self.head)
 
 
 class Prints(Net):
@@ -148,6 +158,23 @@ def test_buffers_that_no_checkpoint_can_hold_are_refused_before_the_training(cap
 
 def test_weights_that_no_checkpoint_can_hold_are_refused_before_the_training(capsys: Capsys) -> None:
     assert "cannot be trained: scale is torch.float16, which no checkpoint can hold; " in _refused(capsys, "Half")
+
+
+@pytest.mark.parametrize("how", ["weight_norm", "spectral_norm"])
+@pytest.mark.parametrize(
+    ("values", "accepted"),
+    [
+        (["init=as-built", "decay_scope=all"], True),
+        (["init=as-built", "decay_scope=weights"], False),
+        (["init=conv-fan-in", "decay_scope=all"], False),
+    ],
+)
+def test_weights_that_a_recipe_cannot_reach_are_refused(how: str, values: list[str], accepted: bool) -> None:
+    model = find("nets.py:Normalised")
+    run = experiment_for(model, {"how": how}, seed=0, dataset="digits", recipe_name="digits", overrides=values)
+    line = "nets.py:Normalised cannot be trained with this recipe: head.weight is no parameter, as with weight norm"
+    with nullcontext() if accepted else pytest.raises(UserError, match=line):
+        check_network(run)
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])

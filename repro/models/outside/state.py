@@ -28,3 +28,21 @@ def check_state(place: str, network: nn.Module) -> None:
             raise UserError(
                 f"{place} cannot be trained: {name} is {found}, which no checkpoint can hold; use a tensor of {types}"
             )
+
+
+def check_own_weights(place: str, network: nn.Module) -> None:
+    """Raise UserError if the weight of a layer is no parameter, so that recipes can neither initialise nor decay it.
+
+    Args:
+        place: of the network, as a user types it.
+        network: on any device.
+    """
+    for name, layer in network.named_modules():
+        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            continue
+        if "weight" not in dict(layer.named_parameters(recurse=False)):
+            weight = f"{name}.weight".removeprefix(".")
+            raise UserError(
+                f"{place} cannot be trained with this recipe: {weight} is no parameter, as with weight normalisation, "
+                "so init and decay_scope do not apply to it; set init=as-built and decay_scope=all"
+            )
