@@ -172,7 +172,7 @@ def test_weights_that_no_checkpoint_can_hold_are_refused_before_the_training(cap
 def test_weights_that_a_recipe_cannot_reach_are_refused(how: str, values: list[str], accepted: bool) -> None:
     model = find("nets.py:Normalised")
     run = experiment_for(model, {"how": how}, seed=0, dataset="digits", recipe_name="digits", overrides=values)
-    line = "nets.py:Normalised cannot be trained with this recipe: head.weight is no parameter, as with weight norm"
+    line = "nets.py:Normalised cannot be trained with this recipe: head.weight is not a parameter, as with weight norm"
     with nullcontext() if accepted else pytest.raises(UserError, match=line):
         check_network(run)
 

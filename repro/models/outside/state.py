@@ -31,7 +31,7 @@ def check_state(place: str, network: nn.Module) -> None:
 
 
 def check_own_weights(place: str, network: nn.Module) -> None:
-    """Raise UserError if the weight of a layer is no parameter, so that recipes can neither initialise nor decay it.
+    """Raise UserError if the weight of a layer is not a parameter, so that recipes can neither initialise nor decay it.
 
     Args:
         place: of the network, as a user types it.
@@ -43,6 +43,6 @@ def check_own_weights(place: str, network: nn.Module) -> None:
         if "weight" not in dict(layer.named_parameters(recurse=False)):
             weight = f"{name}.weight".removeprefix(".")
             raise UserError(
-                f"{place} cannot be trained with this recipe: {weight} is no parameter, as with weight normalisation, "
+                f"{place} cannot be trained with this recipe: {weight} is not a parameter, as with weight normalisation, "
                 "so init and decay_scope do not apply to it; set init=as-built and decay_scope=all"
             )
