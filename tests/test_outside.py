@@ -22,6 +22,7 @@ from watching import Silent, stop_at
 
 from repro.api.selection import select, select_all, select_asked, select_matching
 from repro.api.tables import compared
+from repro.cli.networks import chosen_experiment
 from repro.comparison.spread import PRINTED_SPREAD
 from repro.counting.count import Subject
 from repro.counting.count import count as counted
@@ -606,6 +607,25 @@ def test_the_label_of_a_row_does_not_run_its_code(write: Write, capsys: Capsys) 
     line = "'Narrow' is a row of mine whose network is your own code; name it: papers/mine/nets.py:Net --set depth=2"
     for command in ("count", "train"):
         assert refused(capsys, command, "Narrow") == f"error: {line}"
+
+
+@pytest.mark.parametrize(
+    ("text", "column", "recipe"),
+    [
+        (OWN, "", "short"),
+        (TABLE, ', dataset = "cifar10", recipe = "densenet-cifar10+"', "densenet-cifar10+"),
+    ],
+)
+def test_the_label_of_a_row_with_several_errors_is_trained_with_a_printed_recipe(
+    write: Write, text: str, column: str, recipe: str
+) -> None:
+    other = f'  {{ key = "other", label = "Other %", kind = "error"{column} }},\n]\n[[rows]]'
+    text = text.replace("]\n[[rows]]", other, 1).replace("cells = {", 'cells = { other = "50.0",', 1)
+    nets("mine")
+    with within(Library(find_papers([write(table=text, recipe=RECIPE)]))):
+        for dataset, followed in ((None, recipe), ("digits", "short")):
+            chosen = chosen_experiment("Narrow", {}, [], dataset=dataset, recipe=None)
+            assert chosen.recipe.name == followed
 
 
 NOISY = """

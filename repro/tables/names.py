@@ -11,11 +11,11 @@ from typing import NamedTuple
 from repro.data import DATASETS, find_dataset
 from repro.errors import UnknownName, UserError
 from repro.experiment import Experiment
-from repro.models import MODELS, OPTIONS, OptionValue, is_outside, resolve_options, spec_of
+from repro.models import MODELS, OPTIONS, OptionValue, is_outside, spec_of
 from repro.models.options import parsed
 from repro.models.typed import typed_name, typed_options
 from repro.recipes import RECIPES, default_recipe, find_network
-from repro.tables.printed import Row, Table
+from repro.tables.printed import PrintedError, Row, Table
 from repro.tables.reading import asked_rows, read_table, table_names
 from repro.text import MISTYPED, canonical, first_of, one_of
 
@@ -82,24 +82,27 @@ def network_called(typed: str) -> Network:
 
 
 def recipe_called(typed: str, dataset: str | None) -> str | None:
-    """Return the recipe of the row with a label; None if that is the default of its network, or nothing has the label.
+    """Return the recipe of the row with a label; None if nothing has the label, or its errors have no recipe.
+
+    Of several, it is the default of the network on the dataset of its error, that of the network's paper first.
 
     Args:
         typed: as for `network_called`.
         dataset: only of errors on this dataset.
 
     Raises:
-        UserError: errors with this label have several recipes, none of which is the default.
+        UserError: errors with this label have several recipes, and not exactly one of them is such a default.
     """
     dataset = dataset and find_dataset(dataset)
     rows = _rows_only_called(typed)
-    errors = [error for table, row in rows for error in table.errors([row]) if dataset in (None, error.dataset)]
-    recipes = dict.fromkeys(each.recipe for each in errors if each.recipe)
-    if not recipes or any(each.recipe == _usual_recipe(each.row, dataset) for each in errors):
-        return None
+    printed = [error for table, row in rows for error in table.errors([row]) if error.recipe]
+    errors = [each for each in printed if dataset in (None, each.dataset)]
+    usual = [each for each in errors if _has_usual_recipe(each)]
+    own = [each for each in usual if each.dataset == spec_of(str(each.row.model)).dataset]
+    recipes = dict.fromkeys(str(each.recipe) for each in own or usual or errors)
     if len(recipes) > 1:
         raise UserError(f"errors of {typed!r} have several recipes; choose one with --recipe: {', '.join(recipes)}")
-    return next(iter(recipes))
+    return next(iter(recipes), None)
 
 
 def dataset_called(typed: str) -> str | None:
@@ -123,11 +126,10 @@ def _rows_only_called(typed: str) -> Rows:
     return []
 
 
-def _usual_recipe(row: Row, dataset: str | None) -> str | None:
-    """Return the recipe that the network of a row is trained with by default."""
-    assert row.model
-    trained_on = dataset or spec_of(row.model).dataset
-    return default_recipe(row.model, trained_on, resolve_options(row.model, row.options, trained_on))
+def _has_usual_recipe(error: PrintedError) -> bool:
+    """Whether the recipe of an error is the default of its network on its dataset."""
+    assert error.row.model
+    return error.recipe == default_recipe(error.row.model, error.dataset, error.options)
 
 
 def of_another_kind(error: UnknownName) -> UserError:
