@@ -139,6 +139,31 @@ def test_alternatives_are_inherited_with_their_values(tmp_path: Path) -> None:
     assert alternatives(tmp_path, listed + inferred.replace("inferred", "printed")) == {}
 
 
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ('schedule = { value = "cosine", source = "printed" }', ["nesterov"]),
+        ('momentum = { value = 0, source = "printed" }', ["milestones"]),
+    ],
+)
+def test_inherited_alternatives_that_do_not_suit_a_variant_are_left_out(
+    tmp_path: Path, given: str, left: list[str]
+) -> None:
+    listed = BASE.replace('true, source = "printed"', 'false, source = "inferred", alternatives = [true]').replace(
+        'of = 4, source = "printed"', 'of = 4, source = "inferred", alternatives = [[2, 3]]'
+    )
+    variant = f'[recipes.variant]\nextends = "base"\n{given}\n'
+    assert [*alternatives(tmp_path, listed + variant)] == left
+
+
+def test_the_alternatives_of_an_abstract_base_must_suit_a_recipe(tmp_path: Path) -> None:
+    half = '[recipes.half]\nabstract = true\nextends = "base"\n'
+    milestones = 'milestones = { value = [1], of = 4, source = "inferred", alternatives = [[2]] }\n'
+    variant = '[recipes.variant]\nextends = "half"\nschedule = { value = "cosine", source = "printed" }\n'
+    line = "recipe variant: milestones: the alternative 0.5 has no effect without schedule ="
+    assert line in reason(tmp_path, BASE + half + milestones + variant)
+
+
 def test_alternatives_are_no_part_of_the_values(tmp_path: Path) -> None:
     listed = BASE.replace("value = 0.0", "value = 0.0, alternatives = [1e-4]")
     one, other = (read_recipes(files(tmp_path, text))["base"] for text in (BASE, listed))

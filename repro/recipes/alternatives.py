@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from repro.recipes.contradictions import contradiction
@@ -43,23 +43,34 @@ def alternatives_of(recipe: Recipe) -> Iterator[Alternative]:
 
 
 def wrong_alternative(recipe: Recipe) -> str | None:
-    """Return the first reason why a recipe cannot have one of its alternatives; None if it can have all."""
-    for name, values in recipe.alternatives.items():
+    """Return the first reason why a recipe cannot have an alternative that it states; None if it can have all."""
+    stated = {name: values for name, values in recipe.alternatives.items() if name in recipe.stated}
+    for name, values in stated.items():
         if not is_inferred(recipe.sources[name]):
             kind = recipe.sources[name][0].kind.label
             return f"{name}: only an inferred value has alternatives, and this one is {kind}; leave them out"
         if len(set(values)) < len(values):
             return f"{name}: an alternative is given twice; give it once"
-    return next(filter(None, (_reason(recipe, each) for each in alternatives_of(recipe))), None)
+    found = (_reason(recipe, each) for each in alternatives_of(recipe) if each.name in stated)
+    return next(filter(None, found), None)
+
+
+def without_wrong_alternatives(recipe: Recipe) -> Recipe:
+    """Return a recipe without the alternatives that it cannot have, which it inherits from a recipe that can."""
+    fitting = [each for each in alternatives_of(recipe) if not _reason(recipe, each)]
+    names = dict.fromkeys(each.name for each in fitting)
+    kept = {name: tuple(each.value for each in fitting if each.name == name) for name in names}
+    return replace(recipe, alternatives=kept)
 
 
 def _reason(recipe: Recipe, alternative: Alternative) -> str | None:
-    """Return why an alternative is not valid."""
+    """Return why an alternative is not valid or has no effect."""
     where = f"{alternative.name}: the alternative {alternative.text}"
     if alternative.value == getattr(recipe, alternative.name):
         return f"{where} is the value itself; leave it out"
     changed = alternative.of(recipe)
-    if alternative.name == "milestones" and not EFFECTS["milestones"].holds(changed):
-        return f"{where} has no effect without {EFFECTS['milestones'].text}"
+    need = EFFECTS.get(alternative.name)
+    if need and not need.holds(changed):
+        return f"{where} has no effect without {need.text}"
     reason = contradiction(changed)
     return f"{where} is invalid: {reason}" if reason else None

@@ -15,7 +15,7 @@ from repro.errors import Mistake, Place, WrongFiles, collecting, refuse
 from repro.models import ELSEWHERE, MODELS, OPTIONS
 from repro.models.outside.location import bare, is_outside
 from repro.papers import toml_of
-from repro.recipes.alternatives import wrong_alternative
+from repro.recipes.alternatives import without_wrong_alternatives, wrong_alternative
 from repro.recipes.contradictions import contradiction
 from repro.recipes.entries import About, Document, Entry, Given
 from repro.recipes.mistakes import reasons
@@ -131,7 +131,7 @@ def _recipe(ancestry: Sequence[_Written]) -> Recipe:
     made = Recipe(**content, default_for=about.default_for, default_with=about.default_with)
     if reason := contradiction(made) or wrong_alternative(made):
         raise ancestry[0].place.refused(reason)
-    return made
+    return without_wrong_alternatives(made)
 
 
 def _content(ancestry: Sequence[_Written]) -> dict[str, Any]:
