@@ -734,6 +734,11 @@ def test_an_annotation_of_an_option_is_more_than_its_default(write: Write) -> No
     assert type(resolved(network, {})["width"]) is float
 
 
+def test_an_infinite_default_is_not_recorded(write: Write) -> None:
+    nets(text=NETS.replace("width: int,", 'width: int = 2, clip: float = float("inf"), floor=float("-inf"),'))
+    assert resolved(outside(find("nets.py:needs")), {"clip": 2}) == {"width": 2, "clip": 2.0, "dropout": 0.1}
+
+
 def test_a_network_that_returns_something_else_when_it_is_tested_is_refused_before_its_training(write: Write) -> None:
     Path("typed.py").write_text(TYPED, encoding="utf-8")
     experiment = experiment_for(find("typed.py:Net"), {}, seed=0, recipe_name="resnet-cifar10")

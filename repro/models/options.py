@@ -26,6 +26,11 @@ def of_type(value: OptionValue, kind: type | None) -> OptionValue:
         return math.inf if value > 0 else -math.inf
 
 
+def is_finite(value: OptionValue) -> bool:
+    """Whether a value is neither NaN nor infinite, which no file can hold."""
+    return not isinstance(value, float) or math.isfinite(value)
+
+
 def shape_text(shape: Iterable[int]) -> str:
     """Return a shape as it is typed: `3x32x32`."""
     return "x".join(map(str, shape))
@@ -43,7 +48,7 @@ def parsed(kind: type | None, text: str) -> OptionValue:
     if kind is bool:
         return _SWITCH[text.lower()]
     value: OptionValue = kind(text)
-    if isinstance(value, float) and not math.isfinite(value):
+    if not is_finite(value):
         raise ValueError(text)
     return value
 

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from repro.errors import PackageMissing, UserError
-from repro.models.options import EXPECTED, OptionValue, Shape, as_text, of_type, shape_text
+from repro.models.options import EXPECTED, OptionValue, Shape, as_text, is_finite, of_type, shape_text
 from repro.models.outside.location import Outside, changed, outside, set_defaults
 from repro.text import choose
 
@@ -248,8 +248,8 @@ def _factory(
             kinds[name] = kind = _kind(each)
             if each.default is empty:
                 required.append(name)
-            elif type(each.default) in SCALARS:
-                defaults[name] = of_type(each.default, kind)
+            elif type(each.default) in SCALARS and is_finite(default := of_type(each.default, kind)):
+                defaults[name] = default
     return Factory(build, kinds, defaults, tuple(required), sizes, open_)
 
 
