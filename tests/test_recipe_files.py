@@ -44,6 +44,7 @@ DECAY = "weight_decay: the alternative"
 ONLY = "only an inferred value has alternatives, and this one is"
 FAN = "Invalid enum value 'fan' - at `$.init.alternatives[0]`; it must be conv-fan-out, "
 MOMENTUM = '{ value = 0.9, source = "inferred", alternatives = [0.5, 0] }'
+NO_OPTION = "no network that default_for names has the option"
 LOWEST = "reported=lowest-validation needs validation_images"
 
 
@@ -222,7 +223,9 @@ def test_an_abstract_recipe_is_only_extended(tmp_path: Path) -> None:
         ("nesterov", "nesterow", "Object contains unknown field `nesterow`; did you mean nesterov?"),
         ("weight_decay =", "qqq = 3\nweight_decay =", "Object contains unknown field `qqq`; known: "),
         ('["resnet20"]', '["resnet21"]', "default_for: unknown model 'resnet21'; did you mean resnet"),
-        ("epochs =", "default_with = { M = 2 }\nepochs =", "default_with: unknown option 'M'; known: depth, "),
+        ("epochs =", "default_with = { M = 2 }\nepochs =", f"default_with: {NO_OPTION} 'M'; known: shortcut"),
+        ("epochs =", "default_with = { padded = true }\nepochs =", f"default_with: {NO_OPTION} 'padded'; known: s"),
+        ("epochs =", "default_with = { shortcut = 2 }\nepochs =", "default_with: resnet20: option shortcut must be"),
         ("epochs = {", "# {", "no epochs is given"),
         ("summary =", "# =", "no summary is given"),
         ('summary = "A recipe."', 'extends = "bases"', "extends: unknown recipe 'bases'; did you mean base?"),
@@ -276,9 +279,9 @@ def test_two_defaults_for_the_same_model_and_data_set_are_refused(tmp_path: Path
     twin = '[recipes.twin]\nextends = "base"\ndefault_for = ["resnet20"]\n'
     said = "paper1.toml: recipe twin: base is already the default for resnet20 on digits; leave out default_for here"
     assert reason(tmp_path, BASE, twin) == said
-    others = read_recipes(files(tmp_path, BASE, twin + "default_with = { padded = true }\n"))
-    assert others["twin"].is_default("resnet20", "digits", {"padded": True, "depth": 3})
-    assert not others["twin"].is_default("resnet20", "digits", {"depth": 3})
+    others = read_recipes(files(tmp_path, BASE, twin + 'default_with = { shortcut = "b" }\n'))
+    assert others["twin"].is_default("resnet20", "digits", {"shortcut": "B"})
+    assert not others["twin"].is_default("resnet20", "digits", {"shortcut": "A"})
 
 
 @pytest.mark.parametrize(

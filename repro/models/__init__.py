@@ -75,7 +75,7 @@ def resolve_options(name: str, given: Mapping[str, OptionValue], dataset: str) -
         if option not in spec.options:
             has = ", ".join(f"--{each}" for each in spec.options) or "none"
             raise UserError(f"{name} has no option --{option}; its options: {has}")
-    chosen = {option: _canonical(name, option, value) for option, value in given.items()}
+    chosen = {option: stored_option(name, option, value) for option, value in given.items()}
     return {**spec.defaults(dataset), **chosen}
 
 
@@ -87,8 +87,12 @@ def reason_for(name: str, options: Mapping[str, OptionValue], dataset: str) -> s
     return spec.reasons.get(dataset, spec.reasons[""])
 
 
-def _canonical(name: str, option: str, value: OptionValue) -> OptionValue:
-    """Return a value as it is stored, in the type of its option: text such as `B(3,3)` in capitals without spaces."""
+def stored_option(name: str, option: str, value: OptionValue) -> OptionValue:
+    """Return the value of an option of a registered model as experiments have it: `B(3,3)` in capitals without spaces.
+
+    Raises:
+        UserError: it is of another type, or too large.
+    """
     kind = OPTIONS[option][0]
     value = of_type(value, kind)
     if type(value) is not kind:

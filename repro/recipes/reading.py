@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from repro.errors import Mistake, Place, WrongFiles, collecting, refuse
-from repro.models import ELSEWHERE, MODELS, OPTIONS
+from repro.errors import Mistake, Place, UserError, WrongFiles, collecting, refuse
+from repro.models import ELSEWHERE, MODELS, OptionValue, stored_option
 from repro.models.outside.location import bare, is_outside
 from repro.papers import toml_of
 from repro.recipes.alternatives import without_wrong_alternatives, wrong_alternative
@@ -21,7 +21,7 @@ from repro.recipes.entries import About, Document, Entry, Given
 from repro.recipes.mistakes import reasons
 from repro.recipes.recipe import VALUES, Recipe
 from repro.recipes.source import is_inferred, is_read
-from repro.text import canonical, number_of, unknown
+from repro.text import canonical, nearest, number_of, unknown
 
 NEEDED = (
     "summary",
@@ -87,10 +87,11 @@ def survey_recipes(files: Iterable[Path]) -> Reading:
         with collecting(mistakes):
             ancestry = _ancestry(each, written, spelled)
             _refuse_unknown_defaults(each)
+            options = _default_with(each)
             if reason := _borrowed(ancestry):
                 borrowings.append(each.place.mistake(reason))
             if not each.about.abstract:
-                recipes[each.name] = _recipe(ancestry)
+                recipes[each.name] = _recipe(ancestry, options)
     mistakes += _second_defaults(recipes)
     abstract = frozenset(name for name, each in written.items() if each.about.abstract)
     extends = {name: each.about.extends for name, each in written.items() if each.about.extends}
@@ -120,15 +121,14 @@ def _written(place: Place, name: str, content: Any) -> _Written:
         raise WrongFiles(*map(place.mistake, reasons(error, content))) from None
 
 
-def _recipe(ancestry: Sequence[_Written]) -> Recipe:
+def _recipe(ancestry: Sequence[_Written], default_with: Mapping[str, OptionValue]) -> Recipe:
     """Return the first recipe of a chain of inheritance, completed by the others."""
     content = {"name": ancestry[0].name, **_content(ancestry)}
     missing = [name for name in NEEDED if name not in content]
     if missing:
         raise ancestry[0].place.refused(f"no {missing[0]} is given; add it, or extend a recipe that has it")
-    about = ancestry[0].about
     content |= {"stated": _stated(ancestry), "file": ancestry[0].place.file}
-    made = Recipe(**content, default_for=about.default_for, default_with=about.default_with)
+    made = Recipe(**content, default_for=ancestry[0].about.default_for, default_with=default_with)
     if reason := contradiction(made) or wrong_alternative(made):
         raise ancestry[0].place.refused(reason)
     return without_wrong_alternatives(made)
@@ -210,15 +210,31 @@ def _borrowed(ancestry: Sequence[_Written]) -> str:
 
 
 def _refuse_unknown_defaults(written: _Written) -> None:
-    """Refuse a recipe that is the default for an unknown model, or with an unknown option."""
+    """Refuse a recipe that is the default for an unknown model."""
     for name in written.about.default_for:
         if is_outside(name) and name != bare(name):
             raise written.place.refused(f"default_for: write {bare(name)!r} without folders and version, not {name!r}")
         if name not in {*MODELS, "*"} and not is_outside(name):
             raise written.place.refused(f"default_for: {unknown('model', name, MODELS, ELSEWHERE)}")
-    for name in written.about.default_with:
-        if name not in OPTIONS and not any(map(is_outside, written.about.default_for)):
-            raise written.place.refused(f"default_with: {unknown('option', name, OPTIONS)}")
+
+
+def _default_with(written: _Written) -> dict[str, OptionValue]:
+    """Return the options that a model must have for a default, as experiments have them.
+
+    Those of a network from outside the package are known only to its code, which does not run for that.
+    """
+    about, chosen = written.about, dict[str, OptionValue]()
+    named = MODELS if "*" in about.default_for else [name for name in about.default_for if name in MODELS]
+    having = {option: name for name in named for option in MODELS[name].options}
+    for option, value in about.default_with.items():
+        if option not in having and not any(map(is_outside, about.default_for)):
+            why = f"no network that default_for names has the option {option!r}; {nearest(option, having)}"
+            raise written.place.refused(f"default_with: {why}")
+        try:
+            chosen[option] = stored_option(having[option], option, value) if option in having else value
+        except UserError as error:
+            raise written.place.refused(f"default_with: {error}") from None
+    return chosen
 
 
 def _second_defaults(recipes: Mapping[str, Recipe]) -> Iterator[Mistake]:
