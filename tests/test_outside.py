@@ -33,6 +33,8 @@ from repro.models.outside.factory import factory_of, resolved
 from repro.models.outside.location import bare, label, outside, recorded, remember
 from repro.papers import find_papers
 from repro.recipes import Library, within
+from repro.runtime import Runtime
+from repro.store.command_text import command_of
 from repro.store.results import Record, put_record, read_records
 from repro.tables import read_table
 from repro.training.engine.exact_batchnorm import take_exact_statistics
@@ -225,6 +227,18 @@ def test_no_command_resumes_a_run_whose_file_has_changed(
         (run,) = json.loads(repro(capsys, "list", "runs", "--format", "json")[1])["runs"]
         assert (run["state"], run["command"], run["reason"]) == ("stopped", None, "its network file has changed")
         assert "(stopped): its network file has changed" in repro(capsys, "list", "runs")[1]
+
+
+@pytest.mark.parametrize(
+    ("value", "typed"), [(8, "size=8"), ("8x8", "size=8x8"), ("8", None), ("yes", None), ("1e3", None), (" a", None)]
+)
+def test_no_command_gives_text_that_would_be_read_as_something_else(
+    write: Write, value: int | str, typed: str | None
+) -> None:
+    nets(text=NETS.replace("width: int,", "width: int = 2, size=None,"))
+    experiment = experiment_for(find("nets.py:needs"), {"size": value}, seed=0, recipe_name="digits")
+    command = command_of(experiment, Runtime(), {}, [])
+    assert (command and command.split()[4]) == typed
 
 
 def test_code_runs_only_where_the_user_names_it(write: Write, capsys: Capsys) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from repro.errors import UserError
 from repro.models import MODELS, OPTIONS
-from repro.models.options import EXPECTED, OptionValue, as_settings, as_typed, parsed
+from repro.models.options import EXPECTED, OptionValue, as_settings, as_text, as_typed, parsed
 from repro.models.outside import factory
 from repro.models.outside.location import is_outside, outside
 
@@ -33,6 +33,14 @@ def stated_options(name: str, options: Mapping[str, OptionValue]) -> dict[str, O
     """Return the options that a command must state: for a network from outside the package, all but the defaults."""
     usual = outside(name).defaults if is_outside(name) else {}
     return {key: value for key, value in options.items() if value != usual.get(key)}
+
+
+def can_be_typed(options: Mapping[str, OptionValue]) -> bool:
+    """Whether options of a network from outside the package, as typed, have the same values whatever their types are.
+
+    Text such as `8` or `yes` may be read as a number or a switch: only the network's code knows the types.
+    """
+    return all(parsed(None, as_text(value).strip()) == value for value in options.values())
 
 
 def has_option(name: str, option: str, *, named_only: bool = False) -> bool:

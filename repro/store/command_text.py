@@ -12,7 +12,7 @@ from repro.errors import UserError
 from repro.experiment import Experiment, experiment_for
 from repro.models import OptionValue, as_typed, is_outside, resolve_options, spec_of
 from repro.models.outside.location import is_current, outside
-from repro.models.typed import stated_options, typed_name, typed_options
+from repro.models.typed import can_be_typed, stated_options, typed_name, typed_options
 from repro.paths import default_folders
 from repro.recipes import RECIPES, current_library, default_recipe, overridden, overrides_of
 from repro.recipes.overrides import OF_RECIPE, is_value
@@ -110,7 +110,8 @@ def _still_give(
     with suppress(UserError):
         if is_outside(experiment.model):  # without running its code
             changed = overridden(RECIPES[experiment.recipe.name], settings)
-            return is_current(outside(experiment.model)) and changed == experiment.recipe
+            current = is_current(outside(experiment.model)) and can_be_typed(options)
+            return current and changed == experiment.recipe
         typed = experiment_for(
             experiment.model,
             options,
