@@ -196,6 +196,15 @@ def test_a_time_of_another_network_table_or_data_set_is_not_shown(changes: dict[
     assert set(ratios(compare(BLOCKS, [], times)).values()) == {None}
 
 
+@pytest.mark.parametrize(("batch", "ratio"), [(8, 2.5), (16, None)])
+def test_a_time_of_another_batch_than_the_printed_one_is_not_shown(
+    tiny_table: Callable[..., Table], batch: int, ratio: float | None
+) -> None:
+    table = tiny_table()
+    rows = compare(table, [], measured({"narrow": 1.0, "wide": 2.5}, table, batch=batch)).rows
+    assert rows[-1].times["took"].ratio == ratio
+
+
 def test_without_the_reference_row_there_is_no_ratio() -> None:
     comparison = compare(BLOCKS, [], measured({"B(3,1)": 1.0}))
     assert set(ratios(comparison).values()) == {None}

@@ -127,10 +127,10 @@ def _in_turn(selection: Selection, times: Sequence[StepTime]) -> list[Timing]:
 
 
 def _is_of(time: StepTime, table: Table, row: Row) -> bool:
-    """Whether a time is of the network of a row, which may have got options since."""
+    """Whether a time is of the network of a row, which may have got options since, with the printed batch size."""
     if (time.row, time.model, time.dataset) != (row.label, row.model, table.dataset_of(row)):
         return False
-    return all_options(time) == table.options(row)
+    return _has_printed_batch(table, time.batch) and all_options(time) == table.options(row)
 
 
 def _of_runs(selection: Selection, runs: Sequence[Sequence[Record]]) -> list[Timing]:
@@ -161,6 +161,10 @@ def _is_timed(run: Record, table: Table, row: Row) -> bool:
     """Whether a run's seconds can be compared: it has the printed batch size, and its seed was trained alone."""
     mode = run.trained_by.together
     alone = mode == Together.OFF or (mode is None and is_cpu(run.device))
-    printed = table.time.batch if table.time else None
-    same_batch = printed in (None, RECIPES[run.recipe].batch)
+    same_batch = _has_printed_batch(table, RECIPES[run.recipe].batch)
     return alone and same_batch and run.seconds > 0 and run.dataset == table.dataset_of(row)
+
+
+def _has_printed_batch(table: Table, batch: int) -> bool:
+    """Whether steps of so many images are those whose times a table prints; any may be, if it does not say."""
+    return table.time is not None and table.time.batch in (None, batch)
