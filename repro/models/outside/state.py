@@ -43,6 +43,6 @@ def check_own_weights(place: str, network: nn.Module) -> None:
         if "weight" not in dict(layer.named_parameters(recurse=False)):
             weight = f"{name}.weight".removeprefix(".")
             raise UserError(
-                f"{place} cannot be trained with this recipe: {weight} is not a parameter, as with weight normalisation, "
-                "so init and decay_scope do not apply to it; set init=as-built and decay_scope=all"
+                f"{place} cannot be trained with this recipe: {weight} is not a parameter, as with weight "
+                "normalisation, so init and decay_scope do not apply to it; set init=as-built and decay_scope=all"
             )
