@@ -205,7 +205,7 @@ def test_building_without_memory_leaves_the_random_numbers(folders: Folders) -> 
 
 def test_a_failure_in_a_step_ends_in_one_line_with_the_line_of_the_file(capsys: Capsys) -> None:
     status, _, err = repro(capsys, "train", "nets.py:Late", *RUN)
-    assert (status, err.splitlines()[-1]) == (1, "failed: nets.py:Late: ValueError: too many calls (line 66)")
+    assert (status, err.splitlines()[-1]) == (1, "failed: nets.py:Late: ValueError: too many calls (line 75)")
 
 
 def test_a_failure_in_a_layer_ends_in_one_line(capsys: Capsys) -> None:
@@ -258,7 +258,7 @@ def test_rows_after_a_network_that_fails_are_trained(capsys: Capsys) -> None:
     status, _, err = repro(capsys, "table", "two", "--run", "--seeds", 1, "--epochs", 1)
     failed = [line for line in err.splitlines() if line.startswith("failed: ")]
     assert (status, len(failed), failed[-1]) == (1, 2, err.splitlines()[-1])
-    assert all(line.endswith("nets.py:Late: ValueError: too many calls (line 66)") for line in failed)
+    assert all(line.endswith("nets.py:Late: ValueError: too many calls (line 75)") for line in failed)
     assert [line.split(",")[1][:8] for line in Path("results/runs.csv").read_text().splitlines()[1:]] == ["nets.Net"]
 
 
@@ -271,7 +271,7 @@ def test_a_network_that_fails_while_its_steps_are_timed_says_so_in_one_line(caps
     status, _, err = repro(capsys, "table", "two", "--time", "--rows", "Late")
     assert (status, err.splitlines()[-1]) == (
         1,
-        "failed: papers/two/nets.py:Late: ValueError: too many calls (line 66)",
+        "failed: papers/two/nets.py:Late: ValueError: too many calls (line 75)",
     )
 
 
