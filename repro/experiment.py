@@ -32,6 +32,7 @@ from repro.models.typed import typed_name
 from repro.paths import data_folder
 from repro.recipes import RECIPES, Recipe, default_recipe, find_network, has_default, network_folders, overridden
 from repro.recipes.entries import check_values
+from repro.recipes.recipe import INIT_OF_LINEAR
 from repro.stored_experiment import StoredExperiment
 from repro.text import choose
 
@@ -225,8 +226,9 @@ def check_network(experiment: Experiment) -> None:
     )
     check_output(experiment.model, network, data.classes, data.input, trains=True)
     check_output(experiment.model, network.eval(), data.classes, data.input)
-    if (recipe.init, recipe.decay_scope) != ("as-built", "all"):
-        check_own_weights(outside(experiment.model).place, network)
+    limited = recipe.decay_scope != "all" and recipe.weight_decay > 0
+    convolutions, linear = limited or recipe.init != "as-built", limited or recipe.init in INIT_OF_LINEAR
+    check_own_weights(outside(experiment.model).place, network, convolutions=convolutions, linear=linear)
 
 
 def check_counted(dataset: str) -> None:

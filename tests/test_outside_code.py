@@ -166,7 +166,9 @@ def test_weights_that_no_checkpoint_can_hold_are_refused_before_the_training(cap
     [
         (["init=as-built", "decay_scope=all"], True),
         (["init=as-built", "decay_scope=weights"], False),
-        (["init=conv-fan-in", "decay_scope=all"], False),
+        (["init=as-built", "decay_scope=weights", "weight_decay=0"], True),
+        (["init=glorot", "decay_scope=all"], False),
+        (["init=conv-fan-in", "decay_scope=all"], True),
     ],
 )
 def test_weights_that_a_recipe_cannot_reach_are_refused(how: str, values: list[str], accepted: bool) -> None:

@@ -47,6 +47,18 @@ def test_columns_that_a_user_added_are_kept(record: Make, tmp_path: Path) -> Non
     assert path.read_text().splitlines()[1].endswith(",good")
 
 
+def test_a_column_without_a_name_is_left_out_if_it_is_empty(record: Make, tmp_path: Path) -> None:
+    path = tmp_path / "runs.csv"
+    append_record(record(id="a"), tmp_path)
+    header, line = path.read_text().splitlines()
+    path.write_text(f",{header}\n,{line}\n")
+    append_record(record(id="b"), tmp_path)
+    assert [each.id for each in read_records([tmp_path])] == ["a", "b"]
+    path.write_text(f",{header}\n0,{line}\n")
+    with pytest.raises(UserError, match="line 2: a cell in a column without a name; name or remove the column"):
+        read_records([tmp_path])
+
+
 def test_a_file_that_is_not_in_utf_8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_bytes(b"id\n\xff\xfe\n")
     with pytest.raises(UserError, match="not a CSV file in UTF-8"):

@@ -175,7 +175,7 @@ def gates(
     output = output and _checked(output, Gates.COLUMNS)  # a wrong path is refused before a checkpoint is read
     name, saved = _find(run, folders)
     output, runtime = output or _checked(Path(f"gates-{name}.png"), Gates.COLUMNS), Runtime(**switches)
-    found = _of_checkpoint(saved, folders, runtime) if saved and Path(run).exists() else None
+    found = _of_checkpoint(saved, folders, runtime) if saved and Path(run).is_file() else None
     _write(found or _newest_gates(name, saved, folders, runtime), output)
 
 

@@ -28,6 +28,10 @@ Init = Literal[
     "as-built",
 ]
 """How weights are initialised: the names of training/initialise.py."""
+INIT_OF_LINEAR: frozenset[Init] = frozenset(
+    ("conv-and-classifier-fan-out", "conv-fan-out-linear-normal", "glorot", "truncated-normal", "alexnet")
+)
+"""Those that set the weights of linear layers; all but `as-built` set those of convolutions."""
 
 
 def shown(name: str, value: Any) -> str:

@@ -111,7 +111,8 @@ def view_of(table: Table, words: Iterable[str], *, bare: bool) -> View:
     of_errors = [OTHERS, WEIGHTS, VERDICT] if table.of_kind(ColumnKind.ERROR) else []
     known = [*(each.key for each in table.columns), *of_errors]
     kinds = {kind.value: {each.key for each in table.of_kind(kind)} for kind in KINDS}
-    labels = _by_spelling([*((each.label, each.key) for each in table.columns), ("replications", OTHERS)])
+    synonyms = [("replications", OTHERS)] if of_errors else []
+    labels = _by_spelling([*((each.label, each.key) for each in table.columns), *synonyms])
     keys = kinds | labels | _by_spelling((key, key) for key in known)
     words = [each.strip() for each in words]
     asked = {word: {word} if word in known else keys.get(canonical(word)) for word in words}

@@ -111,8 +111,11 @@ def _lines(lines: Reader, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             continue
         if any(cells[len(header) :]):
             raise UserError(f"{path}, line {lines.line_num}: more cells than columns; repair or remove the line")
-        named = zip_longest(header, cells[: len(header)], fillvalue="")
-        line = {column: cell for column, cell in named if column or cell}
+        line = dict(zip_longest(header, cells[: len(header)], fillvalue=""))
+        if line.pop("", ""):
+            raise UserError(
+                f"{path}, line {lines.line_num}: a cell in a column without a name; name or remove the column"
+            )
         filled = frozenset((column, cell) for column, cell in line.items() if cell)
         if filled not in seen:
             seen.add(filled)
@@ -123,7 +126,7 @@ def _header(cells: Sequence[str], where: str) -> list[str]:
     """Return today's names of the columns, without empty ones at the end; UserError if two columns have one name."""
     named = cells[: len(cells) - len(list(takewhile(lambda each: not each, reversed(cells))))]
     header = [RENAMED.get(each, each) for each in named]
-    if twice := [name for name, number in Counter(header).items() if number > 1]:
+    if twice := [name for name, number in Counter(header).items() if name and number > 1]:
         raise UserError(f"{where}: the column {twice[0]!r} appears twice; rename or remove one of them")
     return header
 

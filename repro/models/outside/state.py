@@ -30,17 +30,18 @@ def check_state(place: str, network: nn.Module) -> None:
             )
 
 
-def check_own_weights(place: str, network: nn.Module) -> None:
-    """Raise UserError if the weight of a layer is not a parameter, so that recipes can neither initialise nor decay it.
+def check_own_weights(place: str, network: nn.Module, *, convolutions: bool, linear: bool) -> None:
+    """Raise UserError if a weight that a recipe initialises, or chooses for the weight decay, is not a parameter.
 
     Args:
         place: of the network, as a user types it.
         network: on any device.
+        convolutions: whether the recipe does so with the weights of convolutions.
+        linear: whether it does so with those of linear layers.
     """
+    kinds = (*((nn.Conv2d, nn.ConvTranspose2d) if convolutions else ()), *((nn.Linear,) if linear else ()))
     for name, layer in network.named_modules():
-        if not isinstance(layer, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
-            continue
-        if "weight" not in dict(layer.named_parameters(recurse=False)):
+        if isinstance(layer, kinds) and "weight" not in dict(layer.named_parameters(recurse=False)):
             weight = f"{name}.weight".removeprefix(".")
             raise UserError(
                 f"{place} cannot be trained with this recipe: {weight} is not a parameter, as with weight "
