@@ -100,7 +100,7 @@ def _delimiter(header: str) -> str:
 
 
 def _lines(lines: Reader, path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the lines below each header, once, with their numbers; UserError for more cells than columns."""
+    """Yield the lines below each header, once, with their numbers; UserError for a cell without a named column."""
     header: list[str] = []
     seen = set[frozenset[tuple[str, str]]]()
     for cells in lines:
