@@ -339,11 +339,11 @@ def test_the_answer_ends_with_the_command_that_trains(capsys: pytest.CaptureFixt
 
 
 def test_the_seeds_that_would_decide_a_row_are_trained_next(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = ("table", "resnet-cifar", "--rows", "ResNet-20", "--run", "--dry-run", "--device-name", "A100")
+    plan = ("table", "cifar100", "--rows", "ResNet-110", "--run", "--dry-run", "--device-name", "A100")
     answer = json.loads(repro(capsys, *plan, "--format", "json")[1])
     seeds = answer["rows"][0]["deciding_seeds"]
     assert seeds > answer["rows"][0]["done"] == 1
-    following = f"next: repro table resnet-cifar --run --rows ResNet-20 --seeds {seeds}"
+    following = f"next: repro table cifar100 --run --rows ResNet-110 --seeds {seeds}"
     first, *_, last = repro(capsys, *plan)[2].splitlines()
     assert first == "nothing was measured on a device called A100, so all of its times are guessed"
     assert last == following
