@@ -91,7 +91,7 @@ def test_the_alternatives_of_a_row_that_differs_are_tried(
     write("papers/mine", table=TABLE, recipe=RECIPE)
     for row in ("Narrow", "Chance"):
         last = repro(capsys, "table", "mine", "--rows", row, "--run")[2].splitlines()[-1]
-        command = "repro table mine --try" if row == "Narrow" else "repro figure curves mine"
+        command = "repro table mine --try" if row == "Narrow" else "repro table mine --run --dry-run"
         assert last == f"next: {command} --rows {row}"
     before = repro(capsys, "table", "mine", "--format", "csv")[1]
 
