@@ -235,7 +235,7 @@ def test_what_limits_training_on_image_files_is_reported() -> None:
         for name, rate in (("fp32", 100.0), ("bf16", 900.0))
     ]
     assert _input_speeds([usual, replace(files, ratio=1.254), *networks]) == [
-        "Reading alone is 1.25 times as fast as torchvision's ImageFolder in a DataLoader.",
+        "Reading alone is 1.25 times as fast as torchvision's loader and transforms in a DataLoader.",
         "Training in fp32 is limited by the model: 500 images/s are read, the model can process 100.",
         "Training in bf16 is limited by reading the images: 500 images/s are read, the model can process 900.",
     ]

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from repro.recipes.recipe import INIT_OF_LINEAR, Init
 from repro.training.initialise import INITIALISERS
 
 FAN_OUT = math.sqrt(2 / (9 * 256))
@@ -38,6 +39,15 @@ def test_weights_are_normal_and_the_rest_is_unchanged(kind: str, stds: dict[str,
         assert each.std().item() == pytest.approx(stds[key], rel=0.02), key
         # The largest of many normal draws; uniform draws would not exceed 1.7 standard deviations.
         assert each.abs().max() >= 3.5 * stds[key], key
+
+
+@pytest.mark.parametrize("kind", INITIALISERS)
+def test_which_kinds_set_the_weights_of_convolutions_and_of_linear_layers(kind: Init) -> None:
+    conv, linear = nn.Conv2d(3, 4, 3), nn.Linear(4, 2)
+    before = [each.weight.detach().clone() for each in (conv, linear)]
+    INITIALISERS[kind](nn.Sequential(conv, linear))
+    same = [torch.equal(each.weight, other) for each, other in zip((conv, linear), before, strict=True)]
+    assert same == [kind == "as-built", kind not in INIT_OF_LINEAR]
 
 
 @pytest.mark.parametrize("kind", INITIALISERS)

@@ -39,19 +39,21 @@ class Jobs:
     """The numbers of needed runs that are not submitted, by their state in words."""
     runtime: Runtime
     """How each job trains."""
-    use: Resources
+    resources: Resources
 
     @property
     def shared(self) -> bool:
         """Whether each job takes the next run that no other job trains."""
-        return self.use.where is Where.LOCAL and len(self.tasks) > 1
+        return self.resources.where is Where.LOCAL and len(self.tasks) > 1
 
     def submit(self, folders: Folders) -> Submission:
         """Submit the jobs; UserError if they cannot be submitted."""
-        return submit(self.tasks, self.runtime, folders, self.use, f"repro-{self.table}")
+        return submit(self.tasks, self.runtime, folders, self.resources, f"repro-{self.table}")
 
 
-def jobs_for(selection: Selection, per_row: RunsPerRow, runtime: Runtime, folders: Folders, use: Resources) -> Jobs:
+def jobs_for(
+    selection: Selection, per_row: RunsPerRow, runtime: Runtime, folders: Folders, resources: Resources
+) -> Jobs:
     """Return the jobs for the runs of some rows that are neither complete nor queued nor diverged.
 
     Args:
@@ -59,21 +61,21 @@ def jobs_for(selection: Selection, per_row: RunsPerRow, runtime: Runtime, folder
         per_row: the runs of each printed error.
         runtime: how the jobs train.
         folders: of the runs.
-        use: what the jobs may use.
+        resources: what the jobs may use.
 
     Raises:
         UserError: a network cannot be trained, or not in this way.
     """
-    runtime = replace(runtime, processes=use.processes)
+    runtime = replace(runtime, processes=resources.processes)
     found = _states(selection, per_row, folders)
     left_out = {what: sum(each.state in states for each in found) for what, states in NOT_SUBMITTED.items()}
     runs = [each.experiment for each in found if each.state.to_train]
     tasks = list[list[Experiment]]()
     if runs:
-        device = _device(runtime, use.where)
+        device = _device(runtime, resources.where)
         _check(runs, runtime, device)
-        tasks, runtime = _tasks(runs, runtime, use, device)
-    return Jobs(selection.table.name, runs, tasks, left_out, runtime, use)
+        tasks, runtime = _tasks(runs, runtime, resources, device)
+    return Jobs(selection.table.name, runs, tasks, left_out, runtime, resources)
 
 
 def _states(selection: Selection, per_row: RunsPerRow, folders: Folders) -> list[RunStatus]:
@@ -119,7 +121,7 @@ def _check(runs: Sequence[Experiment], runtime: Runtime, device: str) -> None:
 
 
 def _tasks(
-    runs: Sequence[Experiment], runtime: Runtime, use: Resources, device: str
+    runs: Sequence[Experiment], runtime: Runtime, resources: Resources, device: str
 ) -> tuple[list[list[Experiment]], Runtime]:
     """Return the experiments of each job, and how the jobs train.
 
@@ -127,9 +129,9 @@ def _tasks(
     each begins with another row and takes what no other job trains.
     """
     rows = split(runs, replace(runtime, device=device))
-    if use.where is Where.SLURM:
+    if resources.where is Where.SLURM:
         return rows, runtime
-    jobs = min(use.parallel, len(rows))
+    jobs = min(resources.parallel, len(rows))
     turned = [rows[first:] + rows[:first] for first in (len(rows) * job // jobs for job in range(jobs))]
-    threads = runtime.threads or max(1, cores() // (jobs * use.processes))
+    threads = runtime.threads or max(1, cores() // (jobs * resources.processes))
     return [[each for row in order for each in row] for order in turned], replace(runtime, threads=threads)

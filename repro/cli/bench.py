@@ -249,7 +249,7 @@ def _input_speeds(speeds: Sequence[Speed]) -> list[str]:
     input = next((each for each in speeds if each.kind is VariantKind.INPUT), None)
     if input is None:
         return []
-    usual = f"Reading alone is {input.ratio:.2f} times as fast as torchvision's ImageFolder in a DataLoader."
+    usual = f"Reading alone is {input.ratio:.2f} times as fast as torchvision's loader and transforms in a DataLoader."
     networks = [each for each in speeds if each.kind is VariantKind.NETWORK]
     return [usual, *(_limit(each, input.images_per_second) for each in networks)]
 

@@ -23,7 +23,7 @@ def has_runs(jobs: Jobs, folders: Folders) -> bool:
 
 def list_jobs(jobs: Jobs, command: str) -> None:
     """Print the jobs, each with its runs, and the command that submits them."""
-    print_line(f"{jobs.table}: would submit {_counted(jobs)}; {', '.join(jobs.use.words)}")
+    print_line(f"{jobs.table}: would submit {_counted(jobs)}; {', '.join(jobs.resources.words)}")
     for number, task in enumerate(jobs.tasks):
         runs = f"starts with {task[0].name}" if jobs.shared else ", ".join(each.name for each in task)
         print_line(f"job {number}: {runs}")
@@ -36,7 +36,7 @@ def submit_missing(jobs: Jobs, folders: Folders) -> None:
     """Submit the missing runs of a table, and say how to watch them; UserError if the jobs cannot be submitted."""
     submission = jobs.submit(folders)
     array = submission.jobs[0].split("_")[0]
-    job = f"array {array}" if jobs.use.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
+    job = f"array {array}" if jobs.resources.where is Where.SLURM else f"processes {', '.join(submission.jobs)}"
     print_line(f"{jobs.table}: submitted {_counted(jobs)}: {job}")
     note(f"logs: {submission.folder / JOBS}")
     suggest(with_folders("repro list runs --watch", folders, "runs"))

@@ -185,8 +185,7 @@ def _check_together(given: Collection[str], *, named: bool) -> None:
 def _submit(selection: Selection, options: RowOptions, cluster: Mapping[str, Any], *, dry_run: bool) -> None:
     """Submit the missing runs as jobs, or list the jobs; UserError if they are refused."""
     runtime, folders = options.runtime, options.folders(FolderUse.WRITE_RUNS)
-    use = resources_of(cluster, runtime)
-    jobs = jobs_for(selection, options.per_row, runtime, folders, use)
+    jobs = jobs_for(selection, options.per_row, runtime, folders, resources_of(cluster, runtime))
     if not has_runs(jobs, folders):
         return
     if dry_run:

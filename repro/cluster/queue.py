@@ -98,8 +98,8 @@ def live_jobs(
     slurm = _of_slurm(in_slurm) if in_slurm else {}
     jobs = [(job, names.intersection(job.names)) for each, names in left for job in _of(each, slurm)]
     found = dict[str, LiveJob]()
-    for job, names in sorted(jobs, key=lambda each: not each[0].host):
-        found = {**dict.fromkeys(names, job), **found}
+    for job, names in sorted(jobs, key=lambda each: bool(each[0].host)):
+        found |= dict.fromkeys(names, job)
     return found
 
 

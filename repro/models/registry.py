@@ -57,7 +57,6 @@ class ModelSpec:
     auxiliary: bool = False
     """Whether the builder has a form, `auxiliary=True`, with auxiliary classifiers: its training output is
     (B, classifiers, classes), the main one first."""
-
     small: bool = False
     """Whether the builder has a form, `small=True`, for images of at most SMALL pixels per side."""
     saves_memory: bool = False

@@ -87,7 +87,7 @@ def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources:
             raise UserError(f"--{name} requires --on slurm")
     if runtime.device == "cpu" and "gpus" in cluster:
         raise UserError("--gpus cannot be used with --device cpu; leave out one of them")
-    use = Resources(
+    resources = Resources(
         where=where,
         parallel=cluster.get("parallel", PARALLEL[where]),
         hours=cluster.get("hours"),
@@ -95,12 +95,12 @@ def resources_of(cluster: Mapping[str, Any], runtime: Runtime) -> Resources:
         partition=cluster.get("partition"),
         options=_slurm_options(cluster.get("slurm", ())),
     )
-    if use.partition and "partition" in use.options:
+    if resources.partition and "partition" in resources.options:
         raise UserError("--partition and --slurm partition exclude each other; leave out one of them")
-    if use.gpus and (requested := use.requested_gpus) not in (None, use.gpus):
+    if resources.gpus and (requested := resources.requested_gpus) not in (None, resources.gpus):
         asked = number_of(requested, "GPU")
-        raise UserError(f"--slurm asks for {asked}, but a job uses {use.gpus}; set --gpus to the same number")
-    return use
+        raise UserError(f"--slurm asks for {asked}, but a job uses {resources.gpus}; set --gpus to the same number")
+    return resources
 
 
 def _slurm_options(given: Sequence[str]) -> dict[str, str]:
