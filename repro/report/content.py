@@ -57,7 +57,7 @@ def content_of(comparison: Comparison, view: View = ALL) -> Content:
     shown = view.of_comparison(comparison)
     return Content(
         comparison.table,
-        _grid(comparison, view),
+        _grid(comparison, shown, view),
         () if view.bare else notes_of(comparison, view),
         RULE if shown.spread and not view.bare else "",
         None if view.bare else runs_grid(shown),
@@ -67,19 +67,25 @@ def content_of(comparison: Comparison, view: View = ALL) -> Content:
     )
 
 
-def _grid(comparison: Comparison, view: View) -> Grid:
-    """Return the table: the printed cells next to ours, and a verdict for every row."""
+def _grid(comparison: Comparison, shown: Comparison, view: View) -> Grid:
+    """Return the table: the printed cells next to ours, and a verdict for every row.
+
+    Args:
+        comparison: of all cells.
+        shown: of the cells whose differences have reasons.
+        view: what is shown.
+    """
     columns = comparison.table.columns
     parts = [part for column in columns for part in _parts(comparison, column, view)]
     parts += [_Part(Heading("Verdict"), verdict_cell)] if view.shows_verdict(comparison.table) else []
     headings = (Heading("Row"), *(part.heading for part in parts))
-    rows = zip(comparison.rows, view.of_comparison(comparison).rows, strict=True)
-    lines = tuple(_line(comparison, parts, row, shown, view) for row, shown in rows)
+    rows = zip(comparison.rows, shown.rows, strict=True)
+    lines = tuple(_line(comparison, parts, row, own, view) for row, own in rows)
     return Grid(comparison.table.caption, headings, lines, kind="compared")
 
 
 def _line(comparison: Comparison, parts: list[_Part], row: ComparedRow, shown: ComparedRow, view: View) -> Line:
-    """Return a row; `shown` has only the cells whose differences have reasons there."""
+    """Return a row; `shown` has only the cells whose differences have reasons."""
     error_differs = any(cell.differs for cell in shown.errors.values())
     data = view.of_data(row_data(comparison, row, shown))
     return Line(
